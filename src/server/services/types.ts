@@ -1,0 +1,30 @@
+/** Shapes shared by all services. */
+import type { z } from 'zod';
+import type { AnswerOf, OperationId, operations } from '#contract/operations.ts';
+import type { Clock, Log, Random } from '#core/ports.ts';
+import type { Store } from '#store/port.ts';
+import type { Caller } from '../caller.ts';
+
+/** Operations about credentials belong to authentication, not to the services. */
+type Credential = 'join' | 'renew' | 'whoami' | 'hostJoinToken' | 'tokenCreate' | 'tokenList' | 'tokenDelete';
+export type ServedId = Exclude<OperationId, Credential>;
+
+type Op<K extends OperationId> = (typeof operations)[K];
+/** What validation hands on: defaults are filled in. */
+export interface Input<K extends OperationId> {
+  readonly params: z.output<Op<K>['params']>;
+  readonly query: z.output<Op<K>['query']>;
+  readonly body: Op<K>['body'] extends z.ZodType ? z.output<Op<K>['body']> : undefined;
+}
+
+export type Service<K extends OperationId> = (caller: Caller, input: Input<K>) => Promise<AnswerOf<K>>;
+export type Services = { readonly [K in ServedId]: Service<K> };
+
+export interface ServiceDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Version of the server, shown in the status. */
+  readonly version?: string;
+}
