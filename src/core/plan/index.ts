@@ -1,0 +1,3 @@
+/** How a network's host field is divided. See groups.ts. */
+
+export * from './groups.ts';
