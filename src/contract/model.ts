@@ -1,0 +1,387 @@
+/**
+ * The objects of the control plane as zod schemas: the one description from which validation, OpenAPI, the typed client and the
+ * command line come. Imports core only. Fields are only ever added.
+ *
+ * Text forms: addresses are strict dotted quads or RFC 5952; CIDRs have no host bits; times are ISO 8601 UTC; ids are decimal.
+ */
+import { z } from 'zod';
+import { formatAddress, formatCidr, parseAddress, parseCidr } from '#core/address/index.ts';
+import { isRomanaError } from '#core/errors.ts';
+
+/** A zod string that must survive `parse`, whose message is shown to the user; the value is kept in canonical text. */
+function canonical(what: string, parse: (text: string) => string) {
+  return z
+    .string()
+    .max(64)
+    .transform((text, context) => {
+      try {
+        return parse(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: isRomanaError(error) ? error.message : `not ${what}` });
+        return z.NEVER;
+      }
+    });
+}
+
+export const addressText = canonical('an IP address', (text) => formatAddress(parseAddress(text))).meta({
+  type: 'string',
+  examples: ['10.1.1.27'],
+});
+export const cidrText = canonical('a CIDR', (text) => formatCidr(parseCidr(text))).meta({
+  type: 'string',
+  examples: ['10.0.0.0/8'],
+});
+
+const label = /^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$/;
+const nameRule = 'lower-case letters, digits, and -_. inside; must begin and end with a letter or digit';
+/** Names of networks, hosts, tenants and segments: fit for DNS labels, Kubernetes namespaces and OpenStack uuids. */
+export const name = z.string().min(1).max(63).regex(label, nameRule).describe(`Name: ${nameRule}`);
+export const endpointName = z.string().min(1).max(253).regex(label, nameRule).describe(`Name: ${nameRule}`);
+/** A place in the topology, such as `zone1/rack2`. */
+export const groupPath = z
+  .string()
+  .max(512)
+  .regex(/^[a-z0-9][-a-z0-9_.]*(\/[a-z0-9][-a-z0-9_.]*)*$/, 'names of prefix groups joined by /')
+  .describe('Prefix group, e.g. zone1/rack2');
+const id = z.int().min(1).max(4294967295);
+const width = z.int().min(0).max(128);
+const linkName = z
+  .string()
+  .min(1)
+  .max(15)
+  .regex(/^[^\s/:"'%\\]+$/, 'a Linux link name: at most 15 characters, no space, slash, colon, quote or percent sign')
+  .refine((text) => text !== '.' && text !== '..', 'not a link name');
+const netnsPath = z
+  .string()
+  .max(255)
+  .regex(/^\/[^\0\n"]*$/, 'an absolute path of a network namespace, such as /run/netns/web')
+  .refine((text) => !text.split('/').includes('..'), 'a path without ..');
+
+/** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
+const stored = { uid: z.string(), revision: z.int().min(0), createdAt: z.string() };
+
+export const Layout = z
+  .strictObject({ host: width, tenant: width, segment: width, endpoint: width })
+  .describe('Widths in bits of the four fields; with the prefix length they fill the address exactly')
+  .meta({ id: 'Layout' });
+
+export const Infrastructure = z
+  .enum(['allow', 'deny'])
+  .describe("Whether endpoints of this network may reach the hosts' own addresses");
+
+export const NetworkInput = z
+  .strictObject({
+    name,
+    cidr: cidrText.describe('Range of the network, IPv4 or IPv6'),
+    layout: Layout,
+    infrastructure: Infrastructure.default('deny'),
+    reserved: z.array(cidrText).max(1024).default([]).describe('Ranges never given out'),
+    quarantineSeconds: z.int().min(0).max(86400).default(30).describe('Seconds a released address rests before reuse'),
+  })
+  .meta({ id: 'NetworkInput' });
+export const NetworkChange = NetworkInput.pick({ infrastructure: true, reserved: true, quarantineSeconds: true })
+  .extend({
+    infrastructure: Infrastructure,
+    reserved: z.array(cidrText).max(1024),
+    quarantineSeconds: z.int().min(0).max(86400),
+  })
+  .partial()
+  .meta({ id: 'NetworkChange' });
+export const Network = z
+  .object({
+    name,
+    cidr: z.string(),
+    family: z.union([z.literal(4), z.literal(6)]),
+    layout: Layout,
+    infrastructure: Infrastructure,
+    reserved: z.array(z.string()),
+    quarantineSeconds: z.int(),
+    ...stored,
+  })
+  .meta({ id: 'Network' });
+
+export interface GroupTree {
+  name: string;
+  groups?: GroupTree[] | undefined;
+}
+const group: z.ZodType<GroupTree> = z
+  .lazy(() => z.strictObject({ name, groups: z.array(group).max(4096).optional() }))
+  .meta({ id: 'PrefixGroup' });
+export const TopologyInput = z
+  .strictObject({ groups: z.array(group).max(4096).describe('Prefix groups in carving order') })
+  .meta({ id: 'TopologyInput' });
+export const Topology = z
+  .object({
+    groups: z.array(group),
+    aggregates: z.array(z.object({ path: z.string(), network: z.string(), cidr: z.string(), leaf: z.boolean() })),
+    revision: z.int(),
+  })
+  .meta({ id: 'Topology' });
+
+export const Allocator = z.enum(['agent', 'server']).describe('Who gives out the addresses of a host id');
+export const HostId = z
+  .object({ network: z.string(), id, allocator: Allocator, cidr: z.string() })
+  .describe('A value of the host field held by a host')
+  .meta({ id: 'HostId' });
+const labels = z.record(z.string().max(253), z.string().max(253)).describe('Labels of the host');
+export const HostInput = z
+  .strictObject({
+    name,
+    addresses: z
+      .array(addressText)
+      .min(1)
+      .max(2)
+      .describe("The host's own (underlay) addresses, at most one per family"),
+    group: groupPath.nullable().default(null).describe('Prefix group (rack) that the host stands in'),
+    id: id.optional().describe('Host id to take in every network; default: the lowest free one of its group'),
+    allocator: Allocator.default('agent'),
+    labels: labels.default({}),
+  })
+  .meta({ id: 'HostInput' });
+export const HostChange = z
+  .strictObject({ addresses: z.array(addressText).min(1).max(2), labels })
+  .partial()
+  .meta({ id: 'HostChange' });
+export const HostIdInput = z
+  .strictObject({
+    network: name.optional().describe('Only in this network; default: in every network'),
+    id: id.optional(),
+    allocator: Allocator,
+  })
+  .meta({ id: 'HostIdInput' });
+export const Problem = z.object({ code: z.string(), message: z.string() }).meta({ id: 'Problem' });
+/** A position in the stream of changes. A restored or imported store has a new incarnation. */
+export const Position = z
+  .object({ incarnation: z.string().max(64), revision: z.int().min(0) })
+  .meta({ id: 'Position' });
+export const Host = z
+  .object({
+    name,
+    addresses: z.array(z.string()),
+    group: z.string().nullable(),
+    labels: z.record(z.string(), z.string()),
+    ids: z.array(HostId),
+    joined: z.boolean().describe('Whether an agent holds a certificate for this host'),
+    ...stored,
+  })
+  .meta({ id: 'Host' });
+
+export const Isolation = z
+  .enum(['segment', 'tenant', 'open'])
+  .describe('segment: only the same segment talks; tenant: the whole tenant; open: anybody, until a policy selects');
+export const TenantId = z.object({ network: z.string(), id }).meta({ id: 'TenantId' });
+export const TenantInput = z
+  .strictObject({
+    name,
+    isolation: Isolation.default('segment'),
+    id: id.optional().describe('Tenant id to take in every network; default: the lowest free one'),
+  })
+  .meta({ id: 'TenantInput' });
+export const TenantChange = z.strictObject({ isolation: Isolation }).partial().meta({ id: 'TenantChange' });
+export const Tenant = z.object({ name, isolation: Isolation, ids: z.array(TenantId), ...stored }).meta({ id: 'Tenant' });
+
+export const SegmentInput = z
+  .strictObject({ name, id: id.optional().describe('Segment id to take in every network') })
+  .meta({ id: 'SegmentInput' });
+export const Segment = z.object({ tenant: name, name, ids: z.array(TenantId), ...stored }).meta({ id: 'Segment' });
+
+/** How an endpoint is wired to its host. */
+export const Attachment = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('none') }).describe('Address only; nothing is wired yet'),
+    z
+      .strictObject({ kind: z.literal('veth-netns'), netns: netnsPath, ifname: linkName.default('eth0') })
+      .describe('Romana makes a veth pair and puts one end into the network namespace'),
+    z
+      .strictObject({ kind: z.literal('existing-link'), link: linkName })
+      .describe('A link that exists on the host (a tap of a VM); its guest configures itself'),
+    z
+      .strictObject({
+        kind: z.literal('existing-netns-peer'),
+        link: linkName,
+        netns: netnsPath,
+        ifname: linkName.default('eth0'),
+      })
+      .describe('A veth pair made by somebody else; Romana configures both ends'),
+  ])
+  .meta({ id: 'Attachment' });
+export const EndpointAddress = z
+  .object({ network: z.string(), address: z.string() })
+  .meta({ id: 'EndpointAddress' });
+const endpointSpec = {
+  host: name.describe('Host that the endpoint runs on'),
+  networks: z
+    .array(name)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe('Networks to take an address of; default: the first network of each family'),
+  addresses: z.array(addressText).max(16).optional().describe('Fixed addresses, at most one per network'),
+  endpointId: id.optional().describe('Endpoint id to take in every network'),
+  attachment: Attachment.default({ kind: 'none' }),
+  sourcePrefixes: z
+    .array(cidrText)
+    .max(64)
+    .default([])
+    .describe('Further source prefixes the endpoint may send from (a router or NAT appliance)'),
+};
+export const EndpointInput = z.strictObject({ name: endpointName, ...endpointSpec }).meta({ id: 'EndpointInput' });
+export const EndpointChange = z
+  .strictObject({ attachment: Attachment, sourcePrefixes: z.array(cidrText).max(64) })
+  .partial()
+  .meta({ id: 'EndpointChange' });
+export const Phase = z
+  .enum(['pending', 'ready', 'failed', 'removing'])
+  .describe('ready: addressed, wired and enforced in the kernel of its host');
+export const Endpoint = z
+  .object({
+    tenant: name,
+    segment: name,
+    name: endpointName,
+    host: z.string(),
+    addresses: z.array(EndpointAddress),
+    attachment: Attachment,
+    sourcePrefixes: z.array(z.string()),
+    allocator: Allocator,
+    phase: Phase,
+    message: z.string().describe('Why the phase is failed, else empty'),
+    ...stored,
+  })
+  .meta({ id: 'Endpoint' });
+
+export const Role = z.enum(['admin', 'viewer']).describe('admin changes everything; viewer reads');
+export const TokenInput = z
+  .strictObject({ name, role: Role, expiresInSeconds: z.int().min(1).max(315360000).optional() })
+  .meta({ id: 'TokenInput' });
+export const Token = z
+  .object({ name, role: Role, expiresAt: z.string().nullable(), createdAt: z.string() })
+  .meta({ id: 'Token' });
+export const IssuedToken = Token.extend({ token: z.string().describe('Shown once, stored only as a hash') }).meta({
+  id: 'IssuedToken',
+});
+export const JoinTokenInput = z
+  .strictObject({
+    expiresInSeconds: z.int().min(1).max(2592000).default(3600),
+    takeOver: z.boolean().default(false).describe('Allow a host that already joined to join anew'),
+  })
+  .meta({ id: 'JoinTokenInput' });
+export const JoinToken = z.object({ host: name, token: z.string(), expiresAt: z.string() }).meta({ id: 'JoinToken' });
+export const JoinInput = z
+  .strictObject({ host: name, token: z.string().max(256), csr: z.string().max(16384).describe('PKCS #10, PEM') })
+  .meta({ id: 'JoinInput' });
+export const RenewInput = z.strictObject({ csr: z.string().max(16384) }).meta({ id: 'RenewInput' });
+export const Certificate = z
+  .object({ certificate: z.string(), authority: z.string(), expiresAt: z.string() })
+  .meta({ id: 'Certificate' });
+
+/** What an agent tells the control plane: whole for `applied` and `problems`, differences for endpoints, all in one transaction. */
+const endpointRef = { tenant: name, segment: name, name: endpointName, uid: z.string().max(64) };
+export const HostReport = z
+  .strictObject({
+    applied: Position.nullable().describe('Position up to which the kernel agrees with the control plane'),
+    problems: z.array(Problem).max(256).default([]),
+    version: z.string().max(64),
+    registered: z
+      .array(
+        z.strictObject({
+          ...endpointRef,
+          addresses: z.array(z.strictObject({ network: name, address: addressText })).min(1).max(16),
+          attachment: Attachment,
+          sourcePrefixes: z.array(cidrText).max(64),
+        }),
+      )
+      .max(1000)
+      .default([])
+      .describe('Endpoints that the agent allocated by itself'),
+    phases: z
+      .array(z.strictObject({ ...endpointRef, phase: z.enum(['pending', 'ready', 'failed']), message: z.string().max(1024) }))
+      .max(1000)
+      .default([]),
+    gone: z.array(z.strictObject(endpointRef)).max(1000).default([]).describe('Endpoints removed from the kernel'),
+  })
+  .meta({ id: 'HostReport' });
+export const HostReportAnswer = z
+  .object({
+    rejected: z.array(z.object({ tenant: z.string(), segment: z.string(), name: z.string(), error: Problem })),
+  })
+  .meta({ id: 'HostReportAnswer' });
+
+export const HostStatus = z
+  .object({
+    name,
+    joined: z.boolean(),
+    applied: Position.nullable(),
+    current: z.boolean().describe('Whether the host has applied the newest revision'),
+    seenAt: z.string().nullable(),
+    version: z.string().nullable(),
+    problems: z.array(Problem),
+    endpoints: z.int(),
+  })
+  .meta({ id: 'HostStatus' });
+export const Status = z
+  .object({
+    incarnation: z.string(),
+    revision: z.int(),
+    version: z.string(),
+    counts: z.object({
+      networks: z.int(),
+      hosts: z.int(),
+      tenants: z.int(),
+      segments: z.int(),
+      endpoints: z.int(),
+    }),
+    hosts: z.array(HostStatus),
+  })
+  .meta({ id: 'Status' });
+export const Identity = z
+  .object({ kind: z.enum(['token', 'host', 'anonymous']), name: z.string(), role: z.enum(['admin', 'viewer', 'agent', 'none']) })
+  .meta({ id: 'Identity' });
+export const DecodedAddress = z
+  .object({
+    address: z.string(),
+    network: z.string(),
+    ids: z.object({ host: z.int(), tenant: z.int(), segment: z.int(), endpoint: z.int() }),
+    host: z.string().nullable(),
+    tenant: z.string().nullable(),
+    segment: z.string().nullable(),
+    endpoint: z.string().nullable(),
+    hostCidr: z.string(),
+    block: z.string(),
+  })
+  .meta({ id: 'DecodedAddress' });
+
+export const ErrorBody = z
+  .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() })
+  .meta({ id: 'Error' });
+
+export type Network = z.infer<typeof Network>;
+export type NetworkInput = z.infer<typeof NetworkInput>;
+export type NetworkChange = z.infer<typeof NetworkChange>;
+export type Topology = z.infer<typeof Topology>;
+export type TopologyInput = z.infer<typeof TopologyInput>;
+export type Host = z.infer<typeof Host>;
+export type HostInput = z.infer<typeof HostInput>;
+export type HostChange = z.infer<typeof HostChange>;
+export type HostId = z.infer<typeof HostId>;
+export type HostIdInput = z.infer<typeof HostIdInput>;
+export type HostReport = z.infer<typeof HostReport>;
+export type HostReportAnswer = z.infer<typeof HostReportAnswer>;
+export type HostStatus = z.infer<typeof HostStatus>;
+export type Tenant = z.infer<typeof Tenant>;
+export type TenantInput = z.infer<typeof TenantInput>;
+export type TenantChange = z.infer<typeof TenantChange>;
+export type Segment = z.infer<typeof Segment>;
+export type SegmentInput = z.infer<typeof SegmentInput>;
+export type Attachment = z.infer<typeof Attachment>;
+export type Endpoint = z.infer<typeof Endpoint>;
+export type EndpointInput = z.infer<typeof EndpointInput>;
+export type EndpointChange = z.infer<typeof EndpointChange>;
+export type EndpointAddress = z.infer<typeof EndpointAddress>;
+export type Position = z.infer<typeof Position>;
+export type Problem = z.infer<typeof Problem>;
+export type Status = z.infer<typeof Status>;
+export type Identity = z.infer<typeof Identity>;
+export type IssuedToken = z.infer<typeof IssuedToken>;
+export type JoinToken = z.infer<typeof JoinToken>;
+export type Certificate = z.infer<typeof Certificate>;
+export type DecodedAddress = z.infer<typeof DecodedAddress>;
