@@ -1,0 +1,6 @@
+/** Who gets which address. See README.md. */
+
+export * from './decide.ts';
+export * from './memory.ts';
+export { type IdRange, rangeOf } from './ranges.ts';
+export * from './types.ts';
