@@ -1,0 +1,62 @@
+/** Command-line options of an operation, derived from the JSON Schemas of its body and query. */
+import type { z } from 'zod';
+import type { Operation } from '../operations.ts';
+import type { OptionKind, RouteOption } from '../route.ts';
+import { type JsonObject, jsonSchema, resolve } from './schemas.ts';
+
+function kindOf(schema: JsonObject, defs: JsonObject, reference: unknown): OptionKind {
+  if (reference === '#/$defs/Layout') return 'layout';
+  if (Array.isArray(schema['enum'])) return 'enum';
+  const { type } = schema;
+  if (type === 'string' || type === 'boolean' || type === 'integer') return type;
+  if (type === 'array') {
+    const item = resolve(schema['items'] as JsonObject, defs);
+    return item['type'] === 'string' ? 'strings' : 'json';
+  }
+  if (type === 'object' && schema['properties'] === undefined) {
+    const value = schema['additionalProperties'];
+    if (typeof value === 'object' && value !== null && !Array.isArray(value) && value['type'] === 'string')
+      return 'keyvalues';
+  }
+  return 'json';
+}
+
+/** `anyOf [X, null]` is X that may be null. */
+function withoutNull(schema: JsonObject): { schema: JsonObject; nullable: boolean } {
+  const { anyOf, ...beside } = schema;
+  if (!Array.isArray(anyOf)) return { schema, nullable: false };
+  const rest = (anyOf as JsonObject[]).filter((part) => part['type'] !== 'null');
+  const [only] = rest;
+  if (rest.length !== 1 || only === undefined) return { schema, nullable: rest.length !== anyOf.length };
+  return { schema: { ...only, ...beside }, nullable: rest.length !== anyOf.length };
+}
+
+function optionsOf(part: z.ZodType, where: 'body' | 'query'): RouteOption[] {
+  const { schema, defs } = jsonSchema(part, 'input');
+  const object = resolve(schema, defs);
+  const required = (object['required'] as string[] | undefined) ?? [];
+  return Object.entries((object['properties'] as JsonObject | undefined) ?? {}).map(([field, value]) => {
+    const { schema: own, nullable } = withoutNull(value as JsonObject);
+    const resolved = resolve(own, defs);
+    const { default: preset, description } = resolved;
+    const kind = kindOf(resolved, defs, own['$ref']);
+    return {
+      field,
+      in: where,
+      option: `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      kind,
+      required: required.includes(field),
+      nullable,
+      choices: kind === 'enum' ? (resolved['enum'] as string[]) : [],
+      ...(preset === undefined ? {} : { default: preset }),
+      description: typeof description === 'string' ? description : '',
+    };
+  });
+}
+
+export function routeOptions(operation: Operation): RouteOption[] {
+  return [
+    ...(operation.body === null ? [] : optionsOf(operation.body, 'body')),
+    ...optionsOf(operation.query, 'query'),
+  ];
+}
