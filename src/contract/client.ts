@@ -9,6 +9,7 @@ import { catalogue, type ErrorCode, RomanaError } from '#core/errors.ts';
 import { routes } from './generated/routes.ts';
 import type { AnswerOf, BodyOf, OperationId, ParamsOf, QueryOf } from './operations.ts';
 import type { Route } from './route.ts';
+import { isRecord } from './shape.ts';
 
 export interface TransportRequest {
   readonly method: string;
@@ -25,7 +26,8 @@ export interface TransportAnswer {
 /** Rejects with a RomanaError (`unavailable`, `timeout`) when no answer came. */
 export type Transport = (request: TransportRequest) => Promise<TransportAnswer>;
 
-type None = Record<never, never>;
+// oxlint-disable-next-line typescript/no-empty-object-type -- the neutral element of an intersection
+type None = {};
 type ParamsPart<K extends OperationId> = keyof ParamsOf<K> extends never ? None : { params: ParamsOf<K> };
 type QueryPart<K extends OperationId> = keyof QueryOf<K> extends never ? None : { query?: QueryOf<K> };
 type BodyPart<K extends OperationId> = BodyOf<K> extends undefined ? None : { body: BodyOf<K> };
@@ -64,20 +66,18 @@ export function requestPath(route: Route, input: AnyInput): string {
   return text === '' ? path : `${path}?${text}`;
 }
 
+function isCode(code: string): code is ErrorCode {
+  return Object.hasOwn(catalogue, code);
+}
+
 /** The error that an answer means; `body` is whatever came over the wire. */
 export function errorOfAnswer(status: number, body: unknown): RomanaError {
-  const fields = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
-  const { code, message, details } = fields;
+  const { code, message, details } = isRecord(body) ? body : {};
   if (typeof code === 'string' && typeof message === 'string') {
-    const known = Object.hasOwn(catalogue, code);
     return new RomanaError(
-      known ? (code as ErrorCode) : 'internal',
-      known ? message : `${message} (code ${code})`,
-      {
-        ...(typeof details === 'object' && details !== null
-          ? { details: details as Record<string, unknown> }
-          : {}),
-      },
+      isCode(code) ? code : 'internal',
+      isCode(code) ? message : `${message} (code ${code})`,
+      isRecord(details) ? { details } : {},
     );
   }
   return new RomanaError(
@@ -95,7 +95,7 @@ export function createClient(options: { transport: Transport }): Client {
     });
     if (answer.status < 200 || answer.status > 299) throw errorOfAnswer(answer.status, answer.body);
     if (route.success === 204) return undefined;
-    if (typeof answer.body !== 'object' || answer.body === null) {
+    if (!isRecord(answer.body)) {
       throw new RomanaError(
         'internal',
         `The server answered ${route.method} ${route.path} without an object.`,
@@ -107,5 +107,6 @@ export function createClient(options: { transport: Transport }): Client {
     id,
     (input: AnyInput = {}) => call(route, input),
   ]);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the route table is generated from the operation table
   return Object.fromEntries(methods) as Client;
 }

@@ -49,7 +49,10 @@ const linkName = z
   .string()
   .min(1)
   .max(15)
-  .regex(/^[^\s/:"'%\\]+$/, 'a Linux link name: at most 15 characters, no space, slash, colon, quote or percent sign')
+  .regex(
+    /^[^\s/:"'%\\]+$/,
+    'a Linux link name: at most 15 characters, no space, slash, colon, quote or percent sign',
+  )
   .refine((text) => text !== '.' && text !== '..', 'not a link name');
 const netnsPath = z
   .string()
@@ -76,10 +79,19 @@ export const NetworkInput = z
     layout: Layout,
     infrastructure: Infrastructure.default('deny'),
     reserved: z.array(cidrText).max(1024).default([]).describe('Ranges never given out'),
-    quarantineSeconds: z.int().min(0).max(86400).default(30).describe('Seconds a released address rests before reuse'),
+    quarantineSeconds: z
+      .int()
+      .min(0)
+      .max(86400)
+      .default(30)
+      .describe('Seconds a released address rests before reuse'),
   })
   .meta({ id: 'NetworkInput' });
-export const NetworkChange = NetworkInput.pick({ infrastructure: true, reserved: true, quarantineSeconds: true })
+export const NetworkChange = NetworkInput.pick({
+  infrastructure: true,
+  reserved: true,
+  quarantineSeconds: true,
+})
   .extend({
     infrastructure: Infrastructure,
     reserved: z.array(cidrText).max(1024),
@@ -113,7 +125,9 @@ export const TopologyInput = z
 export const Topology = z
   .object({
     groups: z.array(group),
-    aggregates: z.array(z.object({ path: z.string(), network: z.string(), cidr: z.string(), leaf: z.boolean() })),
+    aggregates: z.array(
+      z.object({ path: z.string(), network: z.string(), cidr: z.string(), leaf: z.boolean() }),
+    ),
     revision: z.int(),
   })
   .meta({ id: 'Topology' });
@@ -168,7 +182,9 @@ export const Host = z
 
 export const Isolation = z
   .enum(['segment', 'tenant', 'open'])
-  .describe('segment: only the same segment talks; tenant: the whole tenant; open: anybody, until a policy selects');
+  .describe(
+    'segment: only the same segment talks; tenant: the whole tenant; open: anybody, until a policy selects',
+  );
 export const TenantId = z.object({ network: z.string(), id }).meta({ id: 'TenantId' });
 export const TenantInput = z
   .strictObject({
@@ -178,12 +194,16 @@ export const TenantInput = z
   })
   .meta({ id: 'TenantInput' });
 export const TenantChange = z.strictObject({ isolation: Isolation }).partial().meta({ id: 'TenantChange' });
-export const Tenant = z.object({ name, isolation: Isolation, ids: z.array(TenantId), ...stored }).meta({ id: 'Tenant' });
+export const Tenant = z
+  .object({ name, isolation: Isolation, ids: z.array(TenantId), ...stored })
+  .meta({ id: 'Tenant' });
 
 export const SegmentInput = z
   .strictObject({ name, id: id.optional().describe('Segment id to take in every network') })
   .meta({ id: 'SegmentInput' });
-export const Segment = z.object({ tenant: name, name, ids: z.array(TenantId), ...stored }).meta({ id: 'Segment' });
+export const Segment = z
+  .object({ tenant: name, name, ids: z.array(TenantId), ...stored })
+  .meta({ id: 'Segment' });
 
 /** How an endpoint is wired to its host. */
 export const Attachment = z
@@ -225,7 +245,9 @@ const endpointSpec = {
     .default([])
     .describe('Further source prefixes the endpoint may send from (a router or NAT appliance)'),
 };
-export const EndpointInput = z.strictObject({ name: endpointName, ...endpointSpec }).meta({ id: 'EndpointInput' });
+export const EndpointInput = z
+  .strictObject({ name: endpointName, ...endpointSpec })
+  .meta({ id: 'EndpointInput' });
 export const EndpointChange = z
   .strictObject({ attachment: Attachment, sourcePrefixes: z.array(cidrText).max(64) })
   .partial()
@@ -256,7 +278,9 @@ export const TokenInput = z
 export const Token = z
   .object({ name, role: Role, expiresAt: z.string().nullable(), createdAt: z.string() })
   .meta({ id: 'Token' });
-export const IssuedToken = Token.extend({ token: z.string().describe('Shown once, stored only as a hash') }).meta({
+export const IssuedToken = Token.extend({
+  token: z.string().describe('Shown once, stored only as a hash'),
+}).meta({
   id: 'IssuedToken',
 });
 export const JoinTokenInput = z
@@ -265,9 +289,15 @@ export const JoinTokenInput = z
     takeOver: z.boolean().default(false).describe('Allow a host that already joined to join anew'),
   })
   .meta({ id: 'JoinTokenInput' });
-export const JoinToken = z.object({ host: name, token: z.string(), expiresAt: z.string() }).meta({ id: 'JoinToken' });
+export const JoinToken = z
+  .object({ host: name, token: z.string(), expiresAt: z.string() })
+  .meta({ id: 'JoinToken' });
 export const JoinInput = z
-  .strictObject({ host: name, token: z.string().max(256), csr: z.string().max(16384).describe('PKCS #10, PEM') })
+  .strictObject({
+    host: name,
+    token: z.string().max(256),
+    csr: z.string().max(16384).describe('PKCS #10, PEM'),
+  })
   .meta({ id: 'JoinInput' });
 export const RenewInput = z.strictObject({ csr: z.string().max(16384) }).meta({ id: 'RenewInput' });
 export const Certificate = z
@@ -285,7 +315,10 @@ export const HostReport = z
       .array(
         z.strictObject({
           ...endpointRef,
-          addresses: z.array(z.strictObject({ network: name, address: addressText })).min(1).max(16),
+          addresses: z
+            .array(z.strictObject({ network: name, address: addressText }))
+            .min(1)
+            .max(16),
           attachment: Attachment,
           sourcePrefixes: z.array(cidrText).max(64),
         }),
@@ -294,15 +327,27 @@ export const HostReport = z
       .default([])
       .describe('Endpoints that the agent allocated by itself'),
     phases: z
-      .array(z.strictObject({ ...endpointRef, phase: z.enum(['pending', 'ready', 'failed']), message: z.string().max(1024) }))
+      .array(
+        z.strictObject({
+          ...endpointRef,
+          phase: z.enum(['pending', 'ready', 'failed']),
+          message: z.string().max(1024),
+        }),
+      )
       .max(1000)
       .default([]),
-    gone: z.array(z.strictObject(endpointRef)).max(1000).default([]).describe('Endpoints removed from the kernel'),
+    gone: z
+      .array(z.strictObject(endpointRef))
+      .max(1000)
+      .default([])
+      .describe('Endpoints removed from the kernel'),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z
   .object({
-    rejected: z.array(z.object({ tenant: z.string(), segment: z.string(), name: z.string(), error: Problem })),
+    rejected: z.array(
+      z.object({ tenant: z.string(), segment: z.string(), name: z.string(), error: Problem }),
+    ),
   })
   .meta({ id: 'HostReportAnswer' });
 
@@ -334,7 +379,11 @@ export const Status = z
   })
   .meta({ id: 'Status' });
 export const Identity = z
-  .object({ kind: z.enum(['token', 'host', 'anonymous']), name: z.string(), role: z.enum(['admin', 'viewer', 'agent', 'none']) })
+  .object({
+    kind: z.enum(['token', 'host', 'anonymous']),
+    name: z.string(),
+    role: z.enum(['admin', 'viewer', 'agent', 'none']),
+  })
   .meta({ id: 'Identity' });
 export const DecodedAddress = z
   .object({

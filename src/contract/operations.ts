@@ -28,7 +28,12 @@ export interface Operation {
 const none = z.object({});
 /** Given: the change is refused with `revision_conflict` unless the object still has this revision. */
 const guarded = z.object({
-  ifRevision: z.coerce.number().int().min(0).optional().describe('Refuse unless the object has this revision'),
+  ifRevision: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('Refuse unless the object has this revision'),
 });
 const byName = z.object({ name: m.name });
 const inTenant = z.object({ tenant: m.name });
@@ -40,6 +45,7 @@ function list<T extends z.ZodType>(item: T) {
   return z.object({ items: z.array(item), revision: z.int() });
 }
 
+// biome-ignore format: one operation a line reads as the table that it is
 export const operations = {
   networkCreate: { method: 'POST', path: '/v1/networks', summary: 'Create a network', access: 'admin', params: none, query: none, body: m.NetworkInput, response: m.Network, success: 201, cli: ['network', 'create'] },
   networkList: { method: 'GET', path: '/v1/networks', summary: 'List networks', access: 'viewer', params: none, query: none, body: null, response: list(m.Network), success: 200, cli: ['network', 'list'] },
@@ -89,9 +95,20 @@ export const operations = {
 } as const satisfies Record<string, Operation>;
 
 export type OperationId = keyof typeof operations;
+function isOperationId(id: string): id is OperationId {
+  return Object.hasOwn(operations, id);
+}
+/** The table as rows, widened to `Operation`. */
+export const operationRows = Object.entries<Operation>(operations).flatMap(
+  ([id, operation]): [OperationId, Operation][] => (isOperationId(id) ? [[id, operation]] : []),
+);
 type Op<K extends OperationId> = (typeof operations)[K];
 /** What a caller hands in: defaults may be left out. */
 export type ParamsOf<K extends OperationId> = z.input<Op<K>['params']>;
 export type QueryOf<K extends OperationId> = z.input<Op<K>['query']>;
-export type BodyOf<K extends OperationId> = Op<K>['body'] extends z.ZodType ? z.input<Op<K>['body']> : undefined;
-export type AnswerOf<K extends OperationId> = Op<K>['response'] extends z.ZodType ? z.output<Op<K>['response']> : undefined;
+export type BodyOf<K extends OperationId> = Op<K>['body'] extends z.ZodType
+  ? z.input<Op<K>['body']>
+  : undefined;
+export type AnswerOf<K extends OperationId> = Op<K>['response'] extends z.ZodType
+  ? z.output<Op<K>['response']>
+  : undefined;

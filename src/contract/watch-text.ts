@@ -7,6 +7,7 @@
  */
 import { RomanaError } from '#core/errors.ts';
 import type { Position } from './model.ts';
+import { isRecord } from './shape.ts';
 import type { Kind, WatchEvent } from './watch.ts';
 
 const kindSet: Readonly<Record<Kind, true>> = {
@@ -17,6 +18,21 @@ const kindSet: Readonly<Record<Kind, true>> = {
   segment: true,
   endpoint: true,
 };
+
+function isKind(text: string): text is Kind {
+  return Object.hasOwn(kindSet, text);
+}
+
+function objectEvent(kind: Kind, key: string, value: unknown): WatchEvent {
+  const event: { type: 'object'; kind: Kind; key: string; value: unknown } = {
+    type: 'object',
+    kind,
+    key,
+    value,
+  };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the wire is trusted up to here, see above
+  return event as WatchEvent;
+}
 
 export function formatPosition(position: Position): string {
   return `${position.incarnation}:${position.revision}`;
@@ -46,13 +62,14 @@ function malformed(what: string): RomanaError {
 }
 
 function isPosition(value: unknown): value is Position {
-  if (typeof value !== 'object' || value === null) return false;
-  const { incarnation, revision } = value as Record<string, unknown>;
+  if (!isRecord(value)) return false;
+  const { incarnation, revision } = value;
   return (
     typeof incarnation === 'string' &&
     incarnation.length <= 64 &&
+    typeof revision === 'number' &&
     Number.isSafeInteger(revision) &&
-    (revision as number) >= 0
+    revision >= 0
   );
 }
 
@@ -64,8 +81,8 @@ export function decodeWatchEvent(data: string): WatchEvent | null {
   } catch {
     throw malformed('an event is not JSON');
   }
-  if (typeof json !== 'object' || json === null) throw malformed('an event is not an object');
-  const { type, kind, key, value, position } = json as Record<string, unknown>;
+  if (!isRecord(json)) throw malformed('an event is not an object');
+  const { type, kind, key, value, position } = json;
   switch (type) {
     case 'snapshot':
     case 'behind':
@@ -78,10 +95,11 @@ export function decodeWatchEvent(data: string): WatchEvent | null {
     case 'gone':
       if (typeof kind !== 'string' || typeof key !== 'string')
         throw malformed(`an ${type} event has no kind or key`);
-      if (!Object.hasOwn(kindSet, kind)) return null;
-      if (type === 'gone') return { type, kind: kind as Kind, key };
-      if (typeof value !== 'object' || value === null) throw malformed('an object event has no value');
-      return { type, kind, key, value } as unknown as WatchEvent;
+      if (!isKind(kind)) return null;
+      if (type === 'gone') return { type, kind, key };
+      if (!isRecord(value)) throw malformed('an object event has no value');
+      // the server checked the value against the contract; a reader of another version must not be stricter than that
+      return objectEvent(kind, key, value);
     default:
       if (typeof type !== 'string') throw malformed('an event has no type');
       return null;

@@ -22,12 +22,26 @@ export interface WatchedObjects {
   endpoint: m.Endpoint;
 }
 export type Kind = keyof WatchedObjects;
-export const kinds = ['network', 'topology', 'host', 'tenant', 'segment', 'endpoint'] as const satisfies readonly Kind[];
+export const kinds = [
+  'network',
+  'topology',
+  'host',
+  'tenant',
+  'segment',
+  'endpoint',
+] as const satisfies readonly Kind[];
 
 /** `key` is the name; `tenant/segment` for segments, `tenant/segment/endpoint` for endpoints, `` for the topology. */
 export type WatchEvent =
   | { readonly type: 'snapshot' }
-  | { readonly [K in Kind]: { readonly type: 'object'; readonly kind: K; readonly key: string; readonly value: WatchedObjects[K] } }[Kind]
+  | {
+      readonly [K in Kind]: {
+        readonly type: 'object';
+        readonly kind: K;
+        readonly key: string;
+        readonly value: WatchedObjects[K];
+      };
+    }[Kind]
   | { readonly type: 'gone'; readonly kind: Kind; readonly key: string }
   | { readonly type: 'synced'; readonly position: m.Position }
   | { readonly type: 'position'; readonly position: m.Position }

@@ -1,10 +1,6 @@
 /** What a failed connection means to an operator: node's error codes as RomanaErrors that say what to do. */
+import { codeOf } from '#contract/shape.ts';
 import { RomanaError } from '#core/errors.ts';
-
-function codeOf(error: unknown): string {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : '';
-}
 
 const hints: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there; start the server, or correct the address',
@@ -34,7 +30,7 @@ const wrongAuthority = new Set([
 /** `unavailable`, whatever happened below HTTP: the caller may try again. */
 export function connectionError(error: unknown, server: string): RomanaError {
   if (error instanceof RomanaError) return error;
-  const inner = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
+  const inner = error instanceof AggregateError ? error.errors[0] : error;
   const code = codeOf(error) || codeOf(inner);
   const hint = wrongAuthority.has(code)
     ? 'its certificate was made by another authority; take `ca` from the client file of this very server'

@@ -2,13 +2,14 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import {
   errorOfAnswer,
   type Transport,
   type TransportAnswer,
   type TransportRequest,
 } from '#contract/client.ts';
+import { codeOf } from '#contract/shape.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Cancel } from '#core/ports.ts';
 import { connectionError } from './errors.ts';
@@ -51,8 +52,8 @@ interface Dialer {
 /** Runs `then` once the connection of `request` is ready to carry it. */
 function onConnected(request: http.ClientRequest, then: () => void): void {
   request.once('socket', (socket) => {
-    const tls = 'encrypted' in socket;
-    if (!socket.connecting && (!tls || (socket as TLSSocket).getProtocol() !== null)) then();
+    const tls = socket instanceof TLSSocket;
+    if (!socket.connecting && (!tls || socket.getProtocol() !== null)) then();
     else socket.once(tls ? 'secureConnect' : 'connect', then);
   });
 }
@@ -114,7 +115,7 @@ function exchange(dialer: Dialer, wanted: TransportRequest, again: boolean): Pro
     request.once('close', () => clearTimeout(timer));
     let answered = false;
     const fail = (error: unknown): void => {
-      const stale = request.reusedSocket && (error as { code?: unknown }).code === 'ECONNRESET';
+      const stale = request.reusedSocket && codeOf(error) === 'ECONNRESET';
       if (stale && !answered && again && wanted.method === 'GET') {
         exchange(dialer, wanted, false).then(resolve, reject);
       } else reject(connectionError(error, dialer.server));

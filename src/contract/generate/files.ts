@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import * as m from '../model.ts';
-import { type Operation, type OperationId, operations } from '../operations.ts';
+import { operationRows } from '../operations.ts';
 import type { Route } from '../route.ts';
 import { openApiDocument, pathParams } from './openapi.ts';
 import { routeOptions } from './options.ts';
-import { jsonSchema } from './schemas.ts';
+import { jsonSchema, objectOf } from './schemas.ts';
 
 /** The documents that programs outside this repository read (answers) or write (inputs). */
 const documents: Readonly<Record<string, { schema: z.ZodType; io: 'input' | 'output' }>> = {
@@ -33,7 +33,7 @@ function text(value: unknown): string {
 }
 
 function routeTable(): string {
-  const rows = (Object.entries(operations) as [OperationId, Operation][]).map(([id, operation]) => {
+  const rows = operationRows.map(([id, operation]) => {
     const route: Route = {
       method: operation.method,
       path: operation.path,
@@ -61,12 +61,12 @@ function routeTable(): string {
 }
 
 export function generateFiles(): Map<string, string> {
-  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
+  const { version } = objectOf(
+    JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')),
+  );
   const files = new Map([
     ['src/contract/generated/routes.ts', routeTable()],
-    ['docs/openapi.json', text(openApiDocument(version))],
+    ['docs/openapi.json', text(openApiDocument(typeof version === 'string' ? version : '0'))],
   ]);
   for (const [name, { schema, io }] of Object.entries(documents)) {
     const { schema: own, defs } = jsonSchema(schema, io);

@@ -1,15 +1,18 @@
 /** The operation table as an OpenAPI 3.1 document. */
 import { catalogue } from '#core/errors.ts';
 import * as m from '../model.ts';
-import { type Operation, type OperationId, operations } from '../operations.ts';
+import { type Operation, operationRows } from '../operations.ts';
 import { watchPath } from '../watch.ts';
 import {
   type Direction,
   type Json,
   type JsonObject,
   jsonSchema,
+  objectOf,
+  propertiesOf,
   resolve,
   rewriteReferences,
+  stringsOf,
 } from './schemas.ts';
 
 /**
@@ -30,7 +33,7 @@ function createComponents() {
     collect(schema: Parameters<typeof jsonSchema>[0], io: Direction): JsonObject {
       const { schema: own, defs } = jsonSchema(schema, io);
       for (const [name, def] of Object.entries(defs)) {
-        collected.set(name, { ...collected.get(name), [io]: def as JsonObject });
+        collected.set(name, { ...collected.get(name), [io]: objectOf(def) });
       }
       return own;
     },
@@ -56,17 +59,16 @@ function parameters(
   order: readonly string[],
 ): JsonObject[] {
   const object = resolve(schema, defs);
-  const properties = (object['properties'] as JsonObject | undefined) ?? {};
-  const required = (object['required'] as string[] | undefined) ?? [];
-  const names = [...order, ...Object.keys(properties).filter((name) => !order.includes(name))];
+  const properties = new Map(propertiesOf(object));
+  const required = stringsOf(object['required']);
+  const names = [...order, ...[...properties.keys()].filter((name) => !order.includes(name))];
   return names.map((name) => {
-    const { description, ...own } = properties[name] as JsonObject;
+    const schema = objectOf(properties.get(name));
     return {
       name,
       in: where,
       required: where === 'path' || required.includes(name),
-      ...(description === undefined ? {} : { description }),
-      schema: own,
+      schema,
     };
   });
 }
@@ -84,8 +86,7 @@ function security(access: Operation['access']): Json[] {
 export function openApiDocument(version: string): JsonObject {
   const components = createComponents();
   const error = components.collect(m.ErrorBody, 'output');
-  const rows = Object.entries(operations) as [OperationId, Operation][];
-  const raw = rows.map(([id, operation]) => ({
+  const raw = operationRows.map(([id, operation]) => ({
     id,
     operation,
     body: operation.body === null ? null : components.collect(operation.body, 'input'),

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { Operation } from '../operations.ts';
 import type { OptionKind, RouteOption } from '../route.ts';
-import { type JsonObject, jsonSchema, resolve } from './schemas.ts';
+import { type JsonObject, jsonSchema, objectOf, propertiesOf, resolve, stringsOf } from './schemas.ts';
 
 function kindOf(schema: JsonObject, defs: JsonObject, reference: unknown): OptionKind {
   if (reference === '#/$defs/Layout') return 'layout';
@@ -10,7 +10,7 @@ function kindOf(schema: JsonObject, defs: JsonObject, reference: unknown): Optio
   const { type } = schema;
   if (type === 'string' || type === 'boolean' || type === 'integer') return type;
   if (type === 'array') {
-    const item = resolve(schema['items'] as JsonObject, defs);
+    const item = resolve(objectOf(schema['items']), defs);
     return item['type'] === 'string' ? 'strings' : 'json';
   }
   if (type === 'object' && schema['properties'] === undefined) {
@@ -25,7 +25,7 @@ function kindOf(schema: JsonObject, defs: JsonObject, reference: unknown): Optio
 function withoutNull(schema: JsonObject): { schema: JsonObject; nullable: boolean } {
   const { anyOf, ...beside } = schema;
   if (!Array.isArray(anyOf)) return { schema, nullable: false };
-  const rest = (anyOf as JsonObject[]).filter((part) => part['type'] !== 'null');
+  const rest = anyOf.map(objectOf).filter((part) => part['type'] !== 'null');
   const [only] = rest;
   if (rest.length !== 1 || only === undefined) return { schema, nullable: rest.length !== anyOf.length };
   return { schema: { ...only, ...beside }, nullable: rest.length !== anyOf.length };
@@ -34,11 +34,11 @@ function withoutNull(schema: JsonObject): { schema: JsonObject; nullable: boolea
 function optionsOf(part: z.ZodType, where: 'body' | 'query'): RouteOption[] {
   const { schema, defs } = jsonSchema(part, 'input');
   const object = resolve(schema, defs);
-  const required = (object['required'] as string[] | undefined) ?? [];
-  return Object.entries((object['properties'] as JsonObject | undefined) ?? {}).map(([field, value]) => {
-    const { schema: own, nullable } = withoutNull(value as JsonObject);
+  const required = stringsOf(object['required']);
+  return propertiesOf(object).map(([field, value]) => {
+    const { schema: own, nullable } = withoutNull(value);
     const resolved = resolve(own, defs);
-    const { default: preset, description } = resolved;
+    const { description } = resolved;
     const kind = kindOf(resolved, defs, own['$ref']);
     return {
       field,
@@ -47,8 +47,8 @@ function optionsOf(part: z.ZodType, where: 'body' | 'query'): RouteOption[] {
       kind,
       required: required.includes(field),
       nullable,
-      choices: kind === 'enum' ? (resolved['enum'] as string[]) : [],
-      ...(preset === undefined ? {} : { default: preset }),
+      choices: kind === 'enum' ? stringsOf(resolved['enum']) : [],
+      default: resolved['default'],
       description: typeof description === 'string' ? description : '',
     };
   });
