@@ -15,8 +15,8 @@ export interface Delta<K extends string, V> {
   readonly same: number;
 }
 
-/** `equal` compares what the driver can change or read back; it must be true for a value and itself. */
-export function delta<K extends string, V extends NonNullable<unknown> | null>(
+/** `equal` compares what the driver can change or read back; it must be true for a value and itself. No value is `undefined`. */
+export function delta<K extends string, V>(
   desired: ReadonlyMap<K, V>,
   actual: ReadonlyMap<K, V>,
   equal: (wanted: V, old: V) => boolean,
