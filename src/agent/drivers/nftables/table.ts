@@ -52,7 +52,7 @@ export function parseTable(text: string): KernelTable {
         chain['hook'] === undefined
           ? null
           : {
-              hook: String(chain['hook']) as BaseHook['hook'],
+              hook: chain['hook'] as BaseHook['hook'],
               priority: Number(chain['prio']),
               policy: String(chain['policy']),
             };
