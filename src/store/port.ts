@@ -4,7 +4,7 @@
  */
 import type { Kind, WatchedObjects } from '#contract/watch.ts';
 import type { Address } from '#core/address/index.ts';
-import type { IpamEvent, IpamView } from '#core/ipam/index.ts';
+import type { Allocation, IpamEvent, IpamView } from '#core/ipam/index.ts';
 import type { Cancel } from '#core/ports.ts';
 
 /** Objects of private kinds (tokens, certificates, host status) are never in the change log and do not move the revision. */
@@ -86,6 +86,8 @@ export interface Tx extends ReadTx {
   /** Throws not_found when there is no such object. */
   delete(kind: StoredKind, key: string, guard?: Guard): void;
   applyIpam(event: IpamEvent): void;
+  /** Records addresses that an agent gave out. The bookkeeping of the block (fresh, released) stays the agent's. */
+  registerAddresses(allocation: Allocation): void;
   /** Forgets addresses without quarantine: for those whose quarantine is kept by an agent. */
   forgetAddresses(key: string): void;
   /** Throws id_taken when somebody else holds the value; holding it twice is one holding. */
