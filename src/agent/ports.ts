@@ -2,10 +2,11 @@
  * What the agent's loops know of the world outside: whole-state drivers, kernel events and facts. The real ones live under
  * `drivers/`, a fake stands beside each and passes the same contract test; the simulation runs the same loops on the fakes.
  */
+
+import type { Attachment } from '#contract/model.ts';
 import type { Address, Cidr } from '#core/address/index.ts';
 import type { RomanaError } from '#core/errors.ts';
 import type { Cancel } from '#core/ports.ts';
-import type { Attachment } from '#contract/model.ts';
 
 /** One write that a driver made; counted by tests that demand "nothing was rewritten". */
 export interface Change {
@@ -45,14 +46,19 @@ export interface DesiredLink {
   readonly attachment: Exclude<Attachment, { kind: 'none' }>;
   readonly link: string;
   readonly addresses: readonly Address[];
-  /** Further sources it may send from; routed to the link as well. */
+  /** Further sources it may send from: a matter of rules; nothing is routed to them. */
   readonly sourcePrefixes: readonly Cidr[];
   readonly mtu: number;
 }
 
 /** Routes to endpoints are part of this, so that a link and its routes are one idea: re-made together after a link flap. */
 export type DesiredRoute =
-  | { readonly kind: 'link'; readonly cidr: Cidr; readonly link: string; /** node address of the family */ readonly source: Address | null }
+  | {
+      readonly kind: 'link';
+      readonly cidr: Cidr;
+      readonly link: string /** node address of the family */;
+      readonly source: Address | null;
+    }
   | { readonly kind: 'via'; readonly cidr: Cidr; readonly via: Address }
   | { readonly kind: 'blackhole'; readonly cidr: Cidr };
 
@@ -76,7 +82,11 @@ export interface HostFacts {
     readonly up: boolean;
     readonly addresses: readonly { readonly address: Address; readonly length: number }[];
   }[];
-  readonly defaultRoutes: readonly { readonly family: 4 | 6; readonly link: string; readonly fromRouterAdvertisement: boolean }[];
+  readonly defaultRoutes: readonly {
+    readonly family: 4 | 6;
+    readonly link: string;
+    readonly fromRouterAdvertisement: boolean;
+  }[];
   readonly forwarding: { readonly 4: boolean; readonly 6: boolean };
 }
 

@@ -71,6 +71,8 @@ export const catalogue = {
     status: 409,
     summary: 'The report comes from an older incarnation of the store or the agent.',
   },
+  host_unreachable: { status: 409, summary: 'A host range has no route, because underlay addresses are missing or clash.' },
+
   // what ran out
   block_full: { status: 507, summary: 'Every endpoint id of the block is used, reserved or quarantined.' },
   ids_exhausted: { status: 507, summary: 'Every id of the field (host, tenant or segment) is taken.' },

@@ -35,7 +35,7 @@ export const realFs: JournalFs = {
     // A directory whose own entry is not durable takes the journal with it when the power fails.
     for (
       let parent = dirname(resolve(dir));
-      parent.length >= dirname(first).length;
+      parent.length >= dirname(resolve(first)).length;
       parent = dirname(parent)
     ) {
       await syncDir(parent);
@@ -85,7 +85,7 @@ async function lock(dir: string): Promise<() => void> {
   const path = `${dir}/lock`;
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
-    database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     await chmod(path, 0o600);
   } catch (error) {
     database.close();

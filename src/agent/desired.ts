@@ -1,0 +1,210 @@
+/**
+ * From what is known to what the kernel should hold: one pure function, no memory. The same knowledge gives the same state, in
+ * whatever order it came. Imports contract (types), core, agent/rules.
+ */
+
+import type * as m from '#contract/model.ts';
+import {
+  type Address,
+  addressPlan,
+  type Cidr,
+  formatAddress,
+  formatCidr,
+  hostRoute,
+  parseAddress,
+  parseCidr,
+} from '#core/address/index.ts';
+import type { PolicyModel, PolicyNetwork } from '#core/policy/index.ts';
+import { hostRoutes, type L2Host } from '#core/routing/l2.ts';
+import { GATEWAY4, GATEWAY6, linkName } from './owned.ts';
+import type { DesiredLink, DesiredLinks, DesiredRoute, HostFacts } from './ports.ts';
+import type { LocalEndpoint, RulesInput } from './rules/build.ts';
+import type { ViewObjects } from './view.ts';
+
+/** An endpoint of this host, whoever allocated it. */
+export interface WiredEndpoint {
+  readonly key: string;
+  readonly uid: string;
+  readonly tenant: string;
+  readonly addresses: readonly Address[];
+  readonly attachment: m.Attachment;
+  readonly sourcePrefixes: readonly Cidr[];
+}
+
+export interface DesiredInput {
+  readonly host: string;
+  readonly objects: ViewObjects;
+  readonly endpoints: readonly WiredEndpoint[];
+  readonly facts: HostFacts;
+  /** Link names of uplinks; empty: found by the host's own addresses and default routes. */
+  readonly uplinks: readonly string[];
+  readonly endpointLinks: readonly string[];
+  /** 0: the smallest of the uplinks. */
+  readonly mtu: number;
+  readonly guardOthers: { readonly 4: boolean; readonly 6: boolean };
+}
+
+export interface Desired {
+  readonly rules: RulesInput;
+  readonly links: DesiredLinks;
+  readonly routes: readonly DesiredRoute[];
+  readonly problems: readonly m.Problem[];
+  /** Endpoints that cannot be wired as they are described: key → why. */
+  readonly refused: ReadonlyMap<string, m.Problem>;
+}
+
+export function computeDesired(input: DesiredInput): Desired {
+  const { objects, facts } = input;
+  const self = objects.host.get(input.host);
+  const problems: m.Problem[] = [];
+  if (self === undefined) {
+    problems.push({
+      code: 'not_found',
+      message: `The control plane has no host ${input.host}; create it again or stop this agent.`,
+    });
+  }
+  const own = (self?.addresses ?? []).map(parseAddress);
+  const uplinks = findUplinks(input, own);
+  const patterns = input.endpointLinks.map(linkMatcher);
+  const isEndpointLink = (link: string): boolean => patterns.some((matches) => matches(link));
+
+  const refused = new Map<string, m.Problem>();
+  const links: DesiredLink[] = [];
+  const local: LocalEndpoint[] = [];
+  const owners = new Map<string, string>();
+  const mtu = input.mtu === 0 ? smallestMtu(facts, uplinks) : input.mtu;
+  for (const endpoint of input.endpoints.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
+    const { attachment, key } = endpoint;
+    if (attachment.kind === 'none') continue;
+    const link = attachment.kind === 'veth-netns' ? linkName(key) : attachment.link;
+    const owner = owners.get(link);
+    const problem = isEndpointLink(link)
+      ? owner === undefined
+        ? null
+        : taken(link, owner)
+      : foreignLink(link, input.endpointLinks);
+    if (problem !== null) {
+      refused.set(key, problem);
+      continue;
+    }
+    owners.set(link, key);
+    links.push({
+      endpoint: key,
+      attachment,
+      link,
+      addresses: endpoint.addresses,
+      sourcePrefixes: endpoint.sourcePrefixes,
+      mtu,
+    });
+    local.push({
+      tenant: endpoint.tenant,
+      link,
+      addresses: endpoint.addresses,
+      sourcePrefixes: endpoint.sourcePrefixes,
+    });
+  }
+
+  const hosts = [...objects.host.values()].map(asL2Host);
+  const selfL2: L2Host =
+    self === undefined ? { name: input.host, addresses: [], group: null, cidrs: [] } : asL2Host(self);
+  const { routes, blackholes, unreachable } = hostRoutes(selfL2, hosts);
+  for (const { host, cidr } of unreachable) {
+    problems.push({
+      code: 'host_unreachable',
+      message: `No route to ${formatCidr(cidr)} of host ${host}: it needs an underlay address of that family, used by no other host.`,
+    });
+  }
+  const source = (address: Address): Address | null =>
+    own.find(({ family }) => family === address.family) ?? null;
+  const endpointRoutes = links.flatMap(({ link, addresses }) =>
+    addresses.map((address) => ({
+      kind: 'link' as const,
+      cidr: hostRoute(address),
+      link,
+      source: source(address),
+    })),
+  );
+  const model = policyModel(objects);
+  const families = ([4, 6] as const).filter((family) =>
+    model.networks.some(({ plan }) => plan.family === family),
+  );
+  return {
+    rules: {
+      model,
+      endpoints: local,
+      peers: hosts.filter(({ name }) => name !== input.host).flatMap(({ cidrs }) => cidrs),
+      uplinks,
+      endpointLinks: input.endpointLinks,
+      gateways: { 4: GATEWAY4, 6: GATEWAY6 },
+      guardOthers: input.guardOthers,
+    },
+    links: { links, gateway4: GATEWAY4, gateway6: GATEWAY6, families },
+    routes: [
+      ...endpointRoutes,
+      ...routes.map(({ cidr, via }) => ({ kind: 'via' as const, cidr, via })),
+      ...blackholes.map((cidr) => ({ kind: 'blackhole' as const, cidr })),
+    ],
+    problems,
+    refused,
+  };
+}
+
+export function policyNetworks(objects: ViewObjects): PolicyNetwork[] {
+  return [...objects.network.values()].map(({ name, cidr, layout, infrastructure }) => ({
+    name,
+    plan: addressPlan(parseCidr(cidr), layout),
+    infrastructure,
+  }));
+}
+
+function policyModel(objects: ViewObjects): PolicyModel {
+  const segments = Map.groupBy(objects.segment.values(), ({ tenant }) => tenant);
+  return {
+    networks: policyNetworks(objects),
+    tenants: [...objects.tenant.values()].map(({ name, isolation, ids }) => ({
+      name,
+      isolation,
+      ids,
+      segments: (segments.get(name) ?? []).map((segment) => ({ name: segment.name, ids: segment.ids })),
+    })),
+  };
+}
+
+function asL2Host(host: m.Host): L2Host {
+  return {
+    name: host.name,
+    addresses: host.addresses.map(parseAddress),
+    group: host.group,
+    cidrs: host.ids.map(({ cidr }) => parseCidr(cidr)),
+  };
+}
+
+function findUplinks(input: DesiredInput, own: readonly Address[]): readonly string[] {
+  if (input.uplinks.length > 0) return input.uplinks;
+  const texts = new Set(own.map(formatAddress));
+  const holding = input.facts.links.filter(({ addresses }) =>
+    addresses.some(({ address }) => texts.has(formatAddress(address))),
+  );
+  const names = [...holding.map(({ name }) => name), ...input.facts.defaultRoutes.map(({ link }) => link)];
+  return [...new Set(names)].filter((name) => name !== 'lo').sort();
+}
+
+function smallestMtu(facts: HostFacts, uplinks: readonly string[]): number {
+  const sizes = facts.links.filter(({ name }) => uplinks.includes(name)).map(({ mtu }) => mtu);
+  return sizes.length === 0 ? 1500 : Math.min(...sizes);
+}
+
+function linkMatcher(pattern: string): (link: string) => boolean {
+  return pattern.endsWith('*') ? (link) => link.startsWith(pattern.slice(0, -1)) : (link) => link === pattern;
+}
+
+function taken(link: string, owner: string): m.Problem {
+  return { code: 'attachment_invalid', message: `Link ${link} belongs to endpoint ${owner} already.` };
+}
+
+function foreignLink(link: string, patterns: readonly string[]): m.Problem {
+  return {
+    code: 'attachment_invalid',
+    message: `Link ${link} is no endpoint link here (${patterns.join(', ')}): add a pattern for it to endpointLinks of the agent, so that the catch-all covers it.`,
+  };
+}
