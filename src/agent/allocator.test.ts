@@ -221,10 +221,9 @@ test('compaction keeps everything: holders, payloads, order of rest, sequence nu
   for (let round = 0; round < 60; round++) {
     const keys = [...Array(8).keys()].map((i) => `k${round}-${i}`);
     await Promise.all(keys.map((key) => allocator.allocate(want(key), payload)));
-    clock.pass(100);
-    await Promise.all(keys.slice(1).map((key) => allocator.release(key, {})));
+    clock.pass(250);
+    await Promise.all(keys.slice(round % 4 === 0 ? 1 : 0).map((key) => allocator.release(key, {})));
     largest = Math.max(largest, fs.contents('dir/allocations.journal')!.length);
-    if (round > 45) await Promise.all(keys.slice(0, 1).map((key) => allocator.release(key, {})));
   }
   assert.ok(largest < 60 * 8 * 2000, 'it was compacted on the way');
   const again = await start(fs.afterPowerFailure(0), clock);
