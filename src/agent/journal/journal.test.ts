@@ -114,6 +114,7 @@ describe('damage', () => {
       await opened.journal.close();
       const again = await Journal.open('dir', { fs: copy, random });
       assert.deepEqual(again.records, [...records(1, expected), record(9)]);
+      assert.equal(again.recovered, 'clean');
     }
   });
 

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { addressPlan, containsAddress, formatAddress, parseCidr, parseLayout } from '../address/index.ts';
+import {
+  addressPlan,
+  addressPlus,
+  containsAddress,
+  formatAddress,
+  parseCidr,
+  parseLayout,
+} from '../address/index.ts';
 import { isRomanaError } from '../errors.ts';
 import {
   decideAllocate,
@@ -231,9 +238,15 @@ test('events that contradict the state are refused and change nothing', () => {
   ipam.apply(events[0]!);
   const before = [ipam.snapshot(), ipam.usage(), ipam.nextSeq()];
   const { addresses } = allocation;
+  const twice = { ...addresses[0]!, address: addressPlus(addresses[0]!.address, 1)!, endpointId: 2 };
   const wrong: IpamEvent[] = [
     events[0]!,
     { type: 'allocated', at: 0, allocation: { ...allocation, key: 'b' } },
+    {
+      type: 'allocated',
+      at: 0,
+      allocation: { ...allocation, key: 'c', addresses: [twice, twice] },
+    },
     { type: 'released', at: 0, key: 'a', uid: 'u', seq: allocation.seq + 1, addresses },
     { type: 'released', at: 0, key: 'never', uid: '', seq: 9, addresses },
   ];
