@@ -63,6 +63,9 @@ class SqliteStore implements Store {
       ] as const) {
         this.#c.run('INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING', name, value);
       }
+      // A clock that was wrong when they were released would keep them from use until it is that late.
+      const now = options.clock.now();
+      this.#c.run('UPDATE released SET released_at = ?1 WHERE released_at > ?1', now);
       this.#incarnation = textOf(this.#meta('incarnation'));
       this.#revision = numberOf(this.#meta('revision'));
       this.#floor = numberOf(this.#meta('floor'));

@@ -3,6 +3,7 @@ import type { Kind, WatchedObjects } from '#contract/watch.ts';
 import type { Address } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Allocation, IpamEvent, IpamView } from '#core/ipam/index.ts';
+import { checkGuard } from '../guard.ts';
 import type { Guard, ListOptions, ReadTx, Row, Stored, StoredKind, Tx, Writable } from '../port.ts';
 import { type Connection, numberOf, type SqlRow, textOf } from './connection.ts';
 import { type NetworkCache, SqlIpam } from './ipam.ts';
@@ -143,7 +144,7 @@ export class SqlTx extends SqlReadTx implements Tx {
   put<K extends StoredKind>(kind: K, key: string, value: Writable<K>, guard: Guard = {}): Stored<K> {
     this.live();
     const old = this.#head(kind, key);
-    check(kind, key, numberOf(old?.['revision']), guard);
+    checkGuard(kind, key, numberOf(old?.['revision']), guard);
     const hidden = isPrivate(kind);
     const revision = hidden ? numberOf(old?.['revision']) + 1 : this.revision;
     const kept = (hidden ? value : { ...(value as object), revision }) as Stored<K>;
@@ -168,7 +169,7 @@ export class SqlTx extends SqlReadTx implements Tx {
     const old = this.#head(kind, key);
     if (old === undefined)
       throw new RomanaError('not_found', `There is no ${kind} ${key}.`, { details: { kind, key } });
-    check(kind, key, numberOf(old['revision']), guard);
+    checkGuard(kind, key, numberOf(old['revision']), guard);
     if (kind === 'network') this.addresses.forgetNetwork(key);
     this.c.run('DELETE FROM objects WHERE kind = ?1 AND key = ?2', kind, key);
     if (!isPrivate(kind))
@@ -224,15 +225,6 @@ export class SqlTx extends SqlReadTx implements Tx {
       now,
     );
   }
-}
-
-function check(kind: StoredKind, key: string, revision: number, guard: Guard): void {
-  if (guard.ifRevision === undefined || guard.ifRevision === revision) return;
-  const message =
-    revision === 0
-      ? `There is no ${kind} ${key} any more; read it again before changing it.`
-      : `The ${kind}${key === '' ? '' : ` ${key}`} has revision ${revision}, not ${guard.ifRevision}; read it again before changing it.`;
-  throw new RomanaError('revision_conflict', message, { details: { kind, key, revision } });
 }
 
 function range(options: { readonly prefix?: string; readonly after?: string }): { from: string; to: string } {

@@ -1,0 +1,153 @@
+/** Endpoints whose addresses the server gives out. Those of agents come in through reports.ts. */
+import type { Endpoint } from '#contract/model.ts';
+import { formatAddress } from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import { decideAllocate, decideRelease } from '#core/ipam/index.ts';
+import { checkGuard } from '#store/guard.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import {
+  answerList,
+  born,
+  type Context,
+  demandOutside,
+  demandSame,
+  differing,
+  must,
+  networksOf,
+} from './shared.ts';
+import { slotsFor } from './slots.ts';
+import type { Input, Services } from './types.ts';
+
+type Mine = 'endpointCreate' | 'endpointList' | 'endpointShow' | 'endpointUpdate' | 'endpointDelete';
+
+export function endpointKey(of: {
+  readonly tenant: string;
+  readonly segment: string;
+  readonly name: string;
+}): string {
+  return `${of.tenant}/${of.segment}/${of.name}`;
+}
+
+export function endpointServices(ctx: Context): Pick<Services, Mine> {
+  const { store } = ctx;
+  return {
+    endpointCreate: (caller, { params, body }) => {
+      // Made here, not in the transaction: the same work run again is the same endpoint.
+      const birth = born(ctx);
+      return store.transaction(actorOf(caller), (tx) => {
+        const { tenant, segment } = params;
+        const { name, host, attachment, sourcePrefixes } = body;
+        const key = endpointKey({ tenant, segment, name });
+        const existing = tx.get('endpoint', key);
+        if (existing !== undefined) return sameAgain(tx, key, existing, body);
+        if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
+        const question = questionOf(body);
+        const wanted = { key, question, slots: slotsFor(tx, { tenant, segment }, body) };
+        const { allocation, events } = decideAllocate(tx.ipam, wanted, birth.uid, ctx.steadyNow());
+        for (const event of events) tx.applyIpam(event);
+        return tx.put('endpoint', key, {
+          tenant,
+          segment,
+          name,
+          host,
+          addresses: allocation.addresses.map(({ network, address }) => ({
+            network,
+            address: formatAddress(address),
+          })),
+          attachment,
+          sourcePrefixes,
+          allocator: 'server',
+          phase: 'pending',
+          message: '',
+          ...birth,
+        });
+      });
+    },
+    endpointList: async (_, { query: { tenant, segment, host } }) =>
+      store.read((tx) => {
+        const prefix =
+          tenant === undefined ? '' : segment === undefined ? `${tenant}/` : `${tenant}/${segment}/`;
+        const rows = tx.list('endpoint', { prefix, ...(host === undefined ? {} : { host }) });
+        return answerList(
+          segment === undefined ? rows : rows.filter((row) => row.value.segment === segment),
+          tx,
+        );
+      }),
+    endpointShow: async (_, { params }) => store.read((tx) => must(tx, 'endpoint', endpointKey(params))),
+    endpointUpdate: (caller, { params, query, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const key = endpointKey(params);
+        const old = must(tx, 'endpoint', key);
+        checkGuard('endpoint', key, old.revision, query);
+        if (old.phase === 'removing') throw removing(key);
+        const next = {
+          ...old,
+          attachment: body.attachment ?? old.attachment,
+          sourcePrefixes: body.sourcePrefixes ?? old.sourcePrefixes,
+        };
+        if (differing(old, next).length === 0) return old;
+        demandOutside(networksOf(tx), next.sourcePrefixes);
+        return tx.put('endpoint', key, { ...next, phase: 'pending', message: '' });
+      }),
+    endpointDelete: (caller, { params, query }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const key = endpointKey(params);
+        const old = must(tx, 'endpoint', key);
+        checkGuard('endpoint', key, old.revision, query);
+        if (old.phase === 'removing') return undefined;
+        // Nothing of it can be in a kernel before an agent ever ran there.
+        if (tx.get('host', old.host)?.joined === true) {
+          tx.put('endpoint', key, { ...old, phase: 'removing', message: '' });
+        } else {
+          finishRemoval(tx, old, ctx.steadyNow());
+        }
+        return undefined;
+      }),
+  };
+}
+
+/** The endpoint is in no kernel any more: the object goes and its addresses rest. Of an agent's addresses the agent minds the rest. */
+export function finishRemoval(tx: Tx, endpoint: Endpoint, now: number): void {
+  const key = endpointKey(endpoint);
+  if (endpoint.allocator === 'agent') tx.forgetAddresses(key);
+  else for (const event of decideRelease(tx.ipam, key, { uid: endpoint.uid }, now)) tx.applyIpam(event);
+  tx.delete('endpoint', key);
+}
+
+type Body = Input<'endpointCreate'>['body'];
+
+/** What decides the addresses. Equal questions get equal answers, however often they are asked. */
+function questionFields({ host, networks, addresses, endpointId }: Body): Record<string, unknown> {
+  return { host, networks: networks ?? null, addresses: addresses ?? null, endpointId: endpointId ?? null };
+}
+
+function questionOf(body: Body): string {
+  return JSON.stringify(questionFields(body));
+}
+
+function sameAgain(tx: ReadTx, key: string, existing: Endpoint, body: Body): Endpoint {
+  if (existing.phase === 'removing') throw removing(key);
+  if (existing.allocator === 'agent') {
+    throw new RomanaError(
+      'conflict',
+      `Endpoint ${key} exists and was made by the agent of host ${existing.host}; use another name.`,
+      { details: { key, fields: ['allocator'] } },
+    );
+  }
+  const asked = JSON.parse(tx.ipam.byKey(key)?.question ?? '{}') as object;
+  const { attachment, sourcePrefixes } = body;
+  demandSame('endpoint', key, [
+    ...differing(asked, questionFields(body)),
+    ...differing(existing, { attachment, sourcePrefixes }),
+  ]);
+  return existing;
+}
+
+function removing(key: string): RomanaError {
+  return new RomanaError(
+    'endpoint_removing',
+    `Endpoint ${key} is being removed and its host has not confirmed yet; try again later.`,
+    { details: { key } },
+  );
+}

@@ -1,0 +1,156 @@
+/** Hosts: their underlay addresses, their place in the topology and their host ids. */
+import type { Host } from '#contract/model.ts';
+import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import { checkGuard } from '#store/guard.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import { allocatorOf, demandLeaf, grantHostId, rememberAllocator } from './host-ids.ts';
+import type { HostStatuses } from './host-status.ts';
+import { idSpace, underlay } from './ids.ts';
+import {
+  answerList,
+  born,
+  type Context,
+  demandSame,
+  differing,
+  insideNetwork,
+  must,
+  nameSome,
+  networksOf,
+} from './shared.ts';
+import type { Services } from './types.ts';
+
+type Mine = 'hostCreate' | 'hostList' | 'hostShow' | 'hostUpdate' | 'hostDelete' | 'hostAddId';
+
+export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Services, Mine> {
+  const { store } = ctx;
+  return {
+    hostCreate: (caller, { body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const { name, addresses, group, labels, allocator, id } = body;
+        const existing = tx.get('host', name);
+        if (existing !== undefined) {
+          const fields = differing(existing, { addresses, group, labels });
+          if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
+          if (id !== undefined && existing.ids.some(({ network }) => !holds(existing, network, id)))
+            fields.push('id');
+          demandSame('host', name, fields);
+          return existing;
+        }
+        demandLeaf(tx, group);
+        takeAddresses(tx, name, addresses);
+        rememberAllocator(tx, name, allocator);
+        const ids = networksOf(tx).map((network) =>
+          grantHostId(tx, { name, group }, network, { allocator }, { id }),
+        );
+        return tx.put('host', name, { name, addresses, group, labels, ids, joined: false, ...born(ctx) });
+      }),
+    hostList: async () => store.read((tx) => answerList(tx.list('host'), tx)),
+    hostShow: async (_, { params }) => store.read((tx) => must(tx, 'host', params.name)),
+    hostUpdate: (caller, { params, query, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'host', params.name);
+        checkGuard('host', params.name, old.revision, query);
+        const next = {
+          ...old,
+          addresses: body.addresses ?? old.addresses,
+          labels: body.labels ?? old.labels,
+        };
+        if (differing(old, next).length === 0) return old;
+        for (const address of old.addresses) tx.letGo(underlay, address);
+        takeAddresses(tx, old.name, next.addresses);
+        return tx.put('host', old.name, next);
+      }),
+    hostDelete: async (caller, { params, query }) => {
+      await store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'host', params.name);
+        checkGuard('host', params.name, old.revision, query);
+        const endpoints = tx.list('endpoint', { host: params.name, limit: 11 }).map((row) => row.key);
+        if (endpoints.length > 0) {
+          throw new RomanaError(
+            'in_use',
+            `Host ${params.name} holds endpoints (${nameSome(endpoints)}); delete them first.`,
+            { details: { endpoints: endpoints.slice(0, 10) } },
+          );
+        }
+        for (const { network, id } of old.ids) tx.letGo(idSpace('host', network), id);
+        for (const address of old.addresses) tx.letGo(underlay, address);
+        for (const kind of ['_host', '_status'] as const) {
+          if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
+        }
+        tx.delete('host', params.name);
+      });
+      statuses.forget(params.name);
+      return undefined;
+    },
+    hostAddId: (caller, { params, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'host', params.name);
+        const all = networksOf(tx);
+        const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
+        if (networks.length === 0) {
+          const which = body.network === undefined ? 'no network' : `no network ${body.network}`;
+          throw new RomanaError('not_found', `There is ${which}; create it first.`);
+        }
+        const added = networks.flatMap((network) => {
+          const held = body.id === undefined ? undefined : holds(old, network.name, body.id);
+          if (held === undefined)
+            return [grantHostId(tx, old, network, { allocator: body.allocator }, { id: body.id })];
+          if (held.allocator === body.allocator) return [];
+          throw new RomanaError(
+            'allocator_mismatch',
+            `Host ${old.name} holds host id ${held.id} of network ${network.name} already, and its addresses come from the ${held.allocator}; add another id.`,
+            { details: { network: network.name, id: held.id, allocator: held.allocator } },
+          );
+        });
+        return added.length === 0 ? old : tx.put('host', old.name, { ...old, ids: [...old.ids, ...added] });
+      }),
+  };
+}
+
+function holds(host: Host, network: string, id: number): Host['ids'][number] | undefined {
+  return host.ids.find((entry) => entry.network === network && entry.id === id);
+}
+
+const unusable = ['0.0.0.0/8', '224.0.0.0/3', '::/128', 'ff00::/8'].map(parseCidr);
+
+/** Underlay addresses: one per family, of one host only, outside every network, able to be a next hop. */
+function takeAddresses(tx: Tx, host: string, addresses: readonly string[]): void {
+  const parsed = addresses.map(parseAddress);
+  if (new Set(parsed.map(({ family }) => family)).size !== parsed.length) {
+    throw new RomanaError('input_invalid', `Host ${host} may have only one address of each family.`, {
+      details: { path: 'addresses' },
+    });
+  }
+  for (const [index, address] of parsed.entries()) {
+    const text = addresses[index]!;
+    if (unusable.some((range) => containsAddress(range, address))) {
+      throw new RomanaError(
+        'input_invalid',
+        `${text} cannot be a host's own address; give a unicast address.`,
+        {
+          details: { path: `addresses.${index}` },
+        },
+      );
+    }
+    demandUnderlay(tx, text);
+    const other = tx.holderOf(underlay, text);
+    if (other !== undefined && other !== host) {
+      throw new RomanaError('already_exists', `The address ${text} belongs to host ${other}.`, {
+        details: { path: `addresses.${index}`, host: other },
+      });
+    }
+    tx.hold(underlay, text, host);
+  }
+}
+
+function demandUnderlay(tx: ReadTx, text: string): void {
+  const network = insideNetwork(networksOf(tx), hostRoute(parseAddress(text)));
+  if (network === undefined) return;
+  throw new RomanaError(
+    'network_overlap',
+    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.plan.cidr)}), which is for endpoints.`,
+    { details: { address: text, network: network.name } },
+  );
+}

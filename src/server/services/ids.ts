@@ -1,0 +1,92 @@
+/**
+ * Who holds which host, tenant and segment id. The store's holdings are the truth (a value has one holder); the `ids` inside the
+ * objects repeat it for readers and are changed in the same transaction.
+ */
+
+import { maxId } from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import type { KnownNetwork } from './shared.ts';
+
+export type Field = 'host' | 'tenant' | 'segment';
+
+/** `tenant` only for segment ids, which are numbered inside their tenant. */
+export function idSpace(field: Field, network: string, tenant = ''): string {
+  return field === 'segment' ? `segment id/${network}/${tenant}` : `${field} id/${network}`;
+}
+
+/** Underlay addresses of hosts. */
+export const underlay = 'underlay';
+
+export interface IdRequest {
+  readonly field: Field;
+  readonly network: KnownNetwork;
+  readonly holder: string;
+  readonly tenant?: string;
+  /** Exactly this one. */
+  readonly id?: number | undefined;
+  /** This one if it can be had, else any: keeps one number in all networks where possible. */
+  readonly preferred?: number | undefined;
+  /** Part of the field to choose from; default: all of it. */
+  readonly range?: { readonly first: number; readonly last: number; readonly name: string };
+}
+
+/** Takes an id for the holder. Throws id_out_of_range, id_taken, ids_exhausted. */
+export function takeId(tx: Tx, request: IdRequest): number {
+  const { field, network, holder } = request;
+  const space = idSpace(field, network.name, request.tenant);
+  const most = maxId(network.plan.layout[field]);
+  const first = Math.max(1, request.range?.first ?? 1);
+  const last = Math.min(most, request.range?.last ?? most);
+  const id = request.id ?? freeId(tx, space, first, last, request.preferred);
+  const where =
+    request.range === undefined
+      ? `network ${network.name}`
+      : `${request.range.name} in network ${network.name}`;
+  if (id === undefined) {
+    throw new RomanaError(
+      'ids_exhausted',
+      `Every ${field} id of ${where} is taken (${first} to ${last}); delete some, or use a network with a wider ${field} field.`,
+      { details: { field, network: network.name, first, last } },
+    );
+  }
+  if (id < first || id > last) {
+    throw new RomanaError(
+      'id_out_of_range',
+      `The ${field} ids of ${where} are ${first} to ${last}, not ${id}.`,
+      {
+        details: { field, network: network.name, id, min: first, max: last },
+      },
+    );
+  }
+  const other = tx.holderOf(space, id);
+  if (other !== undefined) {
+    throw new RomanaError(
+      'id_taken',
+      `The ${field} id ${id} of network ${network.name} belongs to ${field} ${other}.`,
+      {
+        details: { field, network: network.name, id, holder: other },
+      },
+    );
+  }
+  tx.hold(space, id, holder);
+  return id;
+}
+
+function freeId(
+  tx: ReadTx,
+  space: string,
+  first: number,
+  last: number,
+  preferred: number | undefined,
+): number | undefined {
+  if (
+    preferred !== undefined &&
+    preferred >= first &&
+    preferred <= last &&
+    tx.holderOf(space, preferred) === undefined
+  ) {
+    return preferred;
+  }
+  return tx.lowestFree(space, first, last);
+}

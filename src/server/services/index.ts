@@ -1,0 +1,32 @@
+/** The operations of the contract over a store. See ../README.md. */
+import { addressServices } from './addresses.ts';
+import { endpointServices } from './endpoints.ts';
+import { HostStatuses } from './host-status.ts';
+import { hostServices } from './hosts.ts';
+import { networkServices } from './networks.ts';
+import { reportServices } from './reports.ts';
+import { segmentServices } from './segments.ts';
+import { makeContext } from './shared.ts';
+import { statusServices } from './status.ts';
+import { tenantServices } from './tenants.ts';
+import { topologyServices } from './topology.ts';
+import type { ServiceDeps, Services } from './types.ts';
+
+export type { Input, ServedId, Service, ServiceDeps, Services } from './types.ts';
+
+/** Access (who may call what) is checked before; only `hostReport` checks its caller again, because it is about the caller. */
+export function createServices(deps: ServiceDeps): Services {
+  const ctx = makeContext(deps);
+  const statuses = new HostStatuses();
+  return {
+    ...networkServices(ctx),
+    ...topologyServices(ctx),
+    ...hostServices(ctx, statuses),
+    ...tenantServices(ctx),
+    ...segmentServices(ctx),
+    ...endpointServices(ctx),
+    ...reportServices(ctx, statuses),
+    ...statusServices(ctx, statuses),
+    ...addressServices(ctx),
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * Reports of agents: how far the kernel of their host agrees, what went wrong, which endpoints they made and which are gone.
+ * Everything in one report is one transaction; a report that changes nothing is none.
+ */
+import type { Endpoint, Host, Problem } from '#contract/model.ts';
+import { formatAddress, parseAddress } from '#core/address/index.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
+import type { Tx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import { endpointKey, finishRemoval } from './endpoints.ts';
+import type { HostStatuses } from './host-status.ts';
+import { registeredAddresses } from './registered.ts';
+import { type Context, demandOutside, differing, must, networksOf } from './shared.ts';
+import type { Input, Services } from './types.ts';
+
+type Report = Input<'hostReport'>['body'];
+type Registered = Report['registered'][number];
+type Rejected = { tenant: string; segment: string; name: string; error: Problem };
+
+export function reportServices(ctx: Context, statuses: HostStatuses): Pick<Services, 'hostReport'> {
+  const { store, clock } = ctx;
+  return {
+    hostReport: async (caller, { params, body }) => {
+      if (caller.kind !== 'host' || caller.name !== params.name) {
+        throw new RomanaError('forbidden', `Only the agent of host ${params.name} may report for it.`);
+      }
+      const host = store.read((tx) => must(tx, 'host', params.name));
+      const seenAt = new Date(clock.now()).toISOString();
+      const persist = statuses.record(host, body, seenAt, clock.monotonic());
+      const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
+      if (quiet && persist === undefined) return { rejected: [] };
+      return store.transaction(actorOf(caller), (tx) => {
+        // The host may have gone while the report waited.
+        const current = must(tx, 'host', params.name);
+        persist?.(tx);
+        // Gone first: a name that was removed and made again in one report is a new endpoint.
+        for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow());
+        const rejected = body.registered.flatMap((item) => register(tx, ctx, current, item));
+        for (const ref of body.phases) acceptPhase(tx, current.name, ref);
+        return { rejected };
+      });
+    },
+  };
+}
+
+/** Reports speak of one incarnation of an endpoint on the reporter's own host; of anything else they are late, and are ignored. */
+function ownEndpoint(tx: Tx, host: string, ref: Report['gone'][number]): Endpoint | undefined {
+  const endpoint = tx.get('endpoint', endpointKey(ref));
+  return endpoint?.uid === ref.uid && endpoint.host === host ? endpoint : undefined;
+}
+
+function acceptGone(tx: Tx, host: string, ref: Report['gone'][number], now: number): void {
+  const endpoint = ownEndpoint(tx, host, ref);
+  if (endpoint === undefined) return;
+  // What the server gave and nobody asked to remove stays wanted; the agent makes it again.
+  if (endpoint.allocator === 'server' && endpoint.phase !== 'removing') return;
+  finishRemoval(tx, endpoint, now);
+}
+
+function acceptPhase(tx: Tx, host: string, ref: Report['phases'][number]): void {
+  const endpoint = ownEndpoint(tx, host, ref);
+  if (endpoint === undefined || endpoint.phase === 'removing') return;
+  const { phase, message } = ref;
+  if (endpoint.phase === phase && endpoint.message === message) return;
+  tx.put('endpoint', endpointKey(ref), { ...endpoint, phase, message });
+}
+
+/** Each endpoint stands for itself: one that cannot be accepted is named in the answer and the others go on. */
+function register(tx: Tx, ctx: Context, host: Host, item: Registered): Rejected[] {
+  try {
+    accept(tx, ctx, host, item);
+    return [];
+  } catch (error) {
+    if (!isRomanaError(error)) throw error;
+    const { tenant, segment, name } = item;
+    return [{ tenant, segment, name, error: { code: error.code, message: error.message } }];
+  }
+}
+
+/** Everything is checked before the first write, because a refusal does not undo what the transaction wrote before. */
+function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
+  const { tenant, segment, name, uid, attachment, sourcePrefixes } = item;
+  const key = endpointKey(item);
+  const existing = tx.get('endpoint', key);
+  if (existing !== undefined && (existing.host !== host.name || existing.allocator !== 'agent')) {
+    throw new RomanaError(
+      'already_exists',
+      `Endpoint ${key} exists on host ${existing.host}, with addresses given out by the ${existing.allocator}.`,
+      { details: { key, host: existing.host, allocator: existing.allocator } },
+    );
+  }
+  const placed = registeredAddresses(tx, host, key, item);
+  if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
+  const addresses = item.addresses.map(({ network, address }) => ({
+    network,
+    address: formatAddress(parseAddress(address)),
+  }));
+  if (existing?.uid === uid) {
+    if (differing(existing, { addresses }).length > 0) {
+      throw new RomanaError(
+        'conflict',
+        `Endpoint ${key} is registered with other addresses; register it with a new uid.`,
+        {
+          details: { key, fields: ['addresses'] },
+        },
+      );
+    }
+    if (differing(existing, { attachment, sourcePrefixes }).length === 0) return;
+    tx.put('endpoint', key, { ...existing, attachment, sourcePrefixes });
+    return;
+  }
+  if (existing !== undefined) tx.forgetAddresses(key);
+  tx.registerAddresses({ key, uid, question: '', seq: tx.ipam.nextSeq(), addresses: placed });
+  tx.put('endpoint', key, {
+    tenant,
+    segment,
+    name,
+    host: host.name,
+    addresses,
+    attachment,
+    sourcePrefixes,
+    allocator: 'agent',
+    phase: 'pending',
+    message: '',
+    uid,
+    createdAt: new Date(ctx.clock.now()).toISOString(),
+  });
+}

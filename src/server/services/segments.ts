@@ -1,0 +1,58 @@
+/** Segments of tenants and their ids, numbered inside the tenant. */
+import { RomanaError } from '#core/errors.ts';
+import { checkGuard } from '#store/guard.ts';
+import { actorOf } from '../caller.ts';
+import { idSpace, takeId } from './ids.ts';
+import { answerList, born, type Context, demandSame, must, nameSome, networksOf } from './shared.ts';
+import type { Services } from './types.ts';
+
+type Mine = 'segmentCreate' | 'segmentList' | 'segmentShow' | 'segmentDelete';
+
+export function segmentServices(ctx: Context): Pick<Services, Mine> {
+  const { store } = ctx;
+  return {
+    segmentCreate: (caller, { params, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const { tenant } = params;
+        const { name, id: wanted } = body;
+        must(tx, 'tenant', tenant);
+        const key = `${tenant}/${name}`;
+        const existing = tx.get('segment', key);
+        if (existing !== undefined) {
+          const other = wanted !== undefined && existing.ids.some(({ id }) => id !== wanted);
+          demandSame('segment', key, other ? ['id'] : []);
+          return existing;
+        }
+        const ids = networksOf(tx).map((network) => ({
+          network: network.name,
+          id: takeId(tx, { field: 'segment', network, tenant, holder: name, id: wanted }),
+        }));
+        return tx.put('segment', key, { tenant, name, ids, ...born(ctx) });
+      }),
+    segmentList: async (_, { query }) =>
+      store.read((tx) =>
+        answerList(tx.list('segment', query.tenant === undefined ? {} : { prefix: `${query.tenant}/` }), tx),
+      ),
+    segmentShow: async (_, { params }) =>
+      store.read((tx) => must(tx, 'segment', `${params.tenant}/${params.name}`)),
+    segmentDelete: (caller, { params, query }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const key = `${params.tenant}/${params.name}`;
+        const old = must(tx, 'segment', key);
+        checkGuard('segment', key, old.revision, query);
+        const endpoints = tx.list('endpoint', { prefix: `${key}/`, limit: 11 }).map((row) => row.key);
+        if (endpoints.length > 0) {
+          throw new RomanaError(
+            'in_use',
+            `Segment ${key} holds endpoints (${nameSome(endpoints)}); delete them first.`,
+            {
+              details: { endpoints: endpoints.slice(0, 10) },
+            },
+          );
+        }
+        for (const { network, id } of old.ids) tx.letGo(idSpace('segment', network, params.tenant), id);
+        tx.delete('segment', key);
+        return undefined;
+      }),
+  };
+}

@@ -1,0 +1,149 @@
+/** From which networks, host ids and blocks a new endpoint gets its addresses. */
+import type { Host } from '#contract/model.ts';
+import { type Address, containsAddress, decode, parseAddress } from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import type { Slot } from '#core/ipam/index.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import { grantHostId } from './host-ids.ts';
+import { idSpace } from './ids.ts';
+import { type KnownNetwork, must, networksOf } from './shared.ts';
+import type { Input } from './types.ts';
+
+type Body = Input<'endpointCreate'>['body'];
+
+/** Throws what a refused wish deserves. Gives the host an id for the server where it has none. */
+export function slotsFor(
+  tx: Tx,
+  where: { readonly tenant: string; readonly segment: string },
+  body: Body,
+): Slot[] {
+  const tenant = must(tx, 'tenant', where.tenant);
+  const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
+  let host = must(tx, 'host', body.host);
+  const all = networksOf(tx);
+  const fixed = fixedAddresses(all, body);
+  const networks = chosenNetworks(all, body, fixed);
+  const slots: Slot[] = [];
+  for (const network of networks) {
+    let hostIds = serverIds(host, network.name);
+    const address = fixed.get(network.name);
+    if (address !== undefined) demandNotAgents(tx, host, network, address);
+    if (hostIds.length === 0) {
+      const granted = grantHostId(tx, host, network, { allocator: 'server' }, {});
+      host = tx.put('host', host.name, { ...host, ids: [...host.ids, granted] });
+      hostIds = [granted.id];
+    }
+    slots.push({
+      network: network.name,
+      hostIds,
+      tenantId: idIn(tenant.ids, network.name),
+      segmentId: idIn(segment.ids, network.name),
+      ...(address === undefined ? {} : { address }),
+      ...(body.endpointId === undefined ? {} : { endpointId: body.endpointId }),
+    });
+  }
+  return slots;
+}
+
+function serverIds(host: Host, network: string): number[] {
+  return host.ids.flatMap((entry) =>
+    entry.network === network && entry.allocator === 'server' ? [entry.id] : [],
+  );
+}
+
+function idIn(ids: readonly { network: string; id: number }[], network: string): number {
+  const entry = ids.find((candidate) => candidate.network === network);
+  if (entry === undefined) throw new RomanaError('internal', `An id of network ${network} is missing.`);
+  return entry.id;
+}
+
+/** By network name. */
+function fixedAddresses(all: readonly KnownNetwork[], body: Body): Map<string, Address> {
+  const fixed = new Map<string, Address>();
+  for (const [index, text] of (body.addresses ?? []).entries()) {
+    const address = parseAddress(text);
+    const network = all.find(({ plan }) => containsAddress(plan.cidr, address));
+    const path = `addresses.${index}`;
+    if (network === undefined) {
+      throw new RomanaError(
+        'address_mismatch',
+        `${text} lies in no network; choose an address of the host's ranges.`,
+        {
+          details: { path },
+        },
+      );
+    }
+    if (body.networks !== undefined && !body.networks.includes(network.name)) {
+      throw new RomanaError(
+        'address_mismatch',
+        `${text} lies in network ${network.name}, which is not among the networks asked for.`,
+        { details: { path, network: network.name } },
+      );
+    }
+    if (fixed.has(network.name)) {
+      throw new RomanaError(
+        'input_invalid',
+        `Two addresses of network ${network.name} are asked for; give one.`,
+        {
+          details: { path },
+        },
+      );
+    }
+    fixed.set(network.name, address);
+  }
+  return fixed;
+}
+
+/** Those asked for; else the first network of each family, or the networks of that family's fixed addresses where there are any. */
+function chosenNetworks(
+  all: readonly KnownNetwork[],
+  { networks: names }: Body,
+  fixed: ReadonlyMap<string, Address>,
+): KnownNetwork[] {
+  if (names !== undefined) {
+    if (new Set(names).size !== names.length) {
+      throw new RomanaError('input_invalid', 'A network is asked for twice; name each one once.', {
+        details: { path: 'networks' },
+      });
+    }
+    return names.map((name) => {
+      const network = all.find((candidate) => candidate.name === name);
+      if (network !== undefined) return network;
+      throw new RomanaError('not_found', `There is no network ${name}.`, {
+        details: { kind: 'network', key: name },
+      });
+    });
+  }
+  const chosen = ([4, 6] as const).flatMap((family) => {
+    const ofFamily = all.filter(({ plan }) => plan.family === family);
+    const named = ofFamily.filter(({ name }) => fixed.has(name));
+    return named.length > 0 ? named : ofFamily.slice(0, 1);
+  });
+  if (chosen.length === 0) {
+    throw new RomanaError('not_found', 'There is no network yet; create one with `romana network create`.');
+  }
+  return chosen;
+}
+
+/** An address of a host id whose agent gives out the addresses: two allocators of one block would collide. */
+function demandNotAgents(tx: ReadTx, host: Host, network: KnownNetwork, address: Address): void {
+  const id = decode(network.plan, address)?.host;
+  const entry = host.ids.find((candidate) => candidate.network === network.name && candidate.id === id);
+  if (entry?.allocator === 'agent') {
+    throw new RomanaError(
+      'allocator_mismatch',
+      `Host id ${entry.id} of network ${network.name} is allocated by the agent of host ${host.name}; ask for an address of a host id of the server.`,
+      { details: { network: network.name, id: entry.id, allocator: 'agent' } },
+    );
+  }
+  const holder = id === undefined ? undefined : tx.holderOf(idSpace('host', network.name), id);
+  if (holder !== host.name) {
+    throw new RomanaError(
+      'address_mismatch',
+      holder === undefined
+        ? `The address has host id ${id ?? '?'} of network ${network.name}, which host ${host.name} does not hold.`
+        : `The address belongs to host ${holder}, not to host ${host.name}.`,
+      { details: { network: network.name, id, holder } },
+    );
+  }
+}

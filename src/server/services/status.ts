@@ -1,0 +1,31 @@
+/** The state of the whole: counts, and how far each host has come. */
+import type { HostStatuses } from './host-status.ts';
+import type { Context } from './shared.ts';
+import type { Services } from './types.ts';
+
+export function statusServices(
+  { store, version = '0' }: Context,
+  statuses: HostStatuses,
+): Pick<Services, 'status'> {
+  return {
+    status: async () =>
+      store.read((tx) => {
+        const now = store.position();
+        const endpoints = tx.endpointCounts();
+        return {
+          ...now,
+          version,
+          counts: {
+            networks: tx.count('network'),
+            hosts: tx.count('host'),
+            tenants: tx.count('tenant'),
+            segments: tx.count('segment'),
+            endpoints: tx.count('endpoint'),
+          },
+          hosts: tx
+            .list('host')
+            .map(({ value }) => statuses.of(tx, value, endpoints.get(value.name) ?? 0, now)),
+        };
+      }),
+  };
+}

@@ -1,0 +1,67 @@
+/** Tenants and their ids in every network. */
+import { RomanaError } from '#core/errors.ts';
+import { checkGuard } from '#store/guard.ts';
+import { actorOf } from '../caller.ts';
+import { idSpace, takeId } from './ids.ts';
+import {
+  answerList,
+  born,
+  type Context,
+  demandSame,
+  differing,
+  must,
+  nameSome,
+  networksOf,
+} from './shared.ts';
+import type { Services } from './types.ts';
+
+type Mine = 'tenantCreate' | 'tenantList' | 'tenantShow' | 'tenantUpdate' | 'tenantDelete';
+
+export function tenantServices(ctx: Context): Pick<Services, Mine> {
+  const { store } = ctx;
+  return {
+    tenantCreate: (caller, { body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const { name, isolation, id: wanted } = body;
+        const existing = tx.get('tenant', name);
+        if (existing !== undefined) {
+          const fields = differing(existing, { isolation });
+          if (wanted !== undefined && existing.ids.some(({ id }) => id !== wanted)) fields.push('id');
+          demandSame('tenant', name, fields);
+          return existing;
+        }
+        const ids = networksOf(tx).map((network) => ({
+          network: network.name,
+          id: takeId(tx, { field: 'tenant', network, holder: name, id: wanted }),
+        }));
+        return tx.put('tenant', name, { name, isolation, ids, ...born(ctx) });
+      }),
+    tenantList: async () => store.read((tx) => answerList(tx.list('tenant'), tx)),
+    tenantShow: async (_, { params }) => store.read((tx) => must(tx, 'tenant', params.name)),
+    tenantUpdate: (caller, { params, query, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'tenant', params.name);
+        checkGuard('tenant', params.name, old.revision, query);
+        const isolation = body.isolation ?? old.isolation;
+        return isolation === old.isolation ? old : tx.put('tenant', params.name, { ...old, isolation });
+      }),
+    tenantDelete: (caller, { params, query }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'tenant', params.name);
+        checkGuard('tenant', params.name, old.revision, query);
+        const segments = tx
+          .list('segment', { prefix: `${params.name}/`, limit: 11 })
+          .map((row) => row.value.name);
+        if (segments.length > 0) {
+          throw new RomanaError(
+            'in_use',
+            `Tenant ${params.name} holds segments (${nameSome(segments)}); delete them first.`,
+            { details: { segments: segments.slice(0, 10) } },
+          );
+        }
+        for (const { network, id } of old.ids) tx.letGo(idSpace('tenant', network), id);
+        tx.delete('tenant', params.name);
+        return undefined;
+      }),
+  };
+}
