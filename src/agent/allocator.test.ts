@@ -259,9 +259,11 @@ test('any history with power failures: what was answered is there, one owner per
         fs.fuel = fuel;
         // What callers know: the answer for a key, or 'open' when the power failed before they had one.
         const known = new Map<string, Held | 'open'>();
-        let running: Promise<unknown>[] = [];
+        let running = new Map<string, Promise<unknown>>();
         for (const { key, release, endpointId, wait, together } of steps) {
           clock.pass(wait);
+          // One caller per key: only then is it plain which of two answers came last.
+          await running.get(key);
           const before = known.get(key);
           const call = async (): Promise<void> => {
             if (release) {
@@ -273,7 +275,8 @@ test('any history with power failures: what was answered is there, one owner per
             }
           };
           known.set(key, 'open');
-          running.push(
+          running.set(
+            key,
             call().catch((error: unknown) => {
               if (error instanceof RomanaError && error.code !== 'unavailable') {
                 if (before === undefined) known.delete(key);
@@ -281,16 +284,16 @@ test('any history with power failures: what was answered is there, one owner per
               }
             }),
           );
-          if (together && running.length < 5) continue;
-          await Promise.all(running);
-          running = [];
+          if (together && running.size < 5) continue;
+          await Promise.all(running.values());
+          running = new Map();
           if (fs.fuel > 0) continue;
           fs = fs.afterPowerFailure(luck, shuffle);
           clock.ticks = 0;
           allocator = await start(fs, clock);
           check(allocator, known);
         }
-        await Promise.all(running);
+        await Promise.all(running.values());
         if (fs.fuel > 0) check(allocator, known);
         check(await start(fs.afterPowerFailure(luck, shuffle), clock), known);
       },
