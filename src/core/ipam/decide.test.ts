@@ -408,3 +408,14 @@ describe('wide endpoint fields', () => {
     );
   });
 });
+
+test('ids that an earlier network of the same name has left behind never lead outside the block', () => {
+  const b = bench(network('n', '10.0.0.0/8', '8/4/4/8'));
+  for (const [i, endpointId] of [200, 2, 201].entries()) b.give(`old${i}`, [slotIn('n', { endpointId })]);
+  for (let i = 0; i < 3; i++) b.free(`old${i}`, i);
+  b.ipam.setNetwork(network('n', '10.0.0.0/8', '8/4/8/4'));
+  const given = [...Array(15).keys()].flatMap((i) => b.give(`k${i}`, [slotIn('n')], 5000));
+  assert.equal(new Set(given).size, 15);
+  for (const text of given) assert.match(text, /^10[.]1[.]16[.](1[7-9]|2[0-9]|3[01])$/);
+  assert.throws(() => b.give('late', [slotIn('n')], 5000), refused('block_full', /15 ids/));
+});

@@ -1,6 +1,6 @@
 /** The decisions. They read a view, change nothing, and answer with the events that whoever keeps the state has to make durable. */
 
-import { containsCidr, equalAddress, formatAddress, formatCidr, hostRoute } from '../address/index.ts';
+import { containsCidr, equalAddress, formatAddress, formatCidr, hostRoute, maxId } from '../address/index.ts';
 import { RomanaError } from '../errors.ts';
 import {
   cidrOfBlock,
@@ -117,7 +117,11 @@ function pickFree(
     const without = mergeRanges([...reserved, ...pickedIds(geometry, picked)]);
     const fresh = firstFreshId(view, geometry, without);
     if (fresh !== undefined) return place(geometry, fresh);
-    const oldest = view.oldestReleased(block, without);
+    let oldest = view.oldestReleased(block, without);
+    if (oldest !== undefined && oldest.endpointId > max) {
+      // Left by an earlier network of this name with a wider endpoint field.
+      oldest = view.oldestReleased(block, mergeRanges([...without, { first: max + 1, last: maxId(32) }]));
+    }
     if (oldest !== undefined && now - oldest.releasedAt >= network.quarantineMs) {
       return place(geometry, oldest.endpointId);
     }
