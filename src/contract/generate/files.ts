@@ -1,6 +1,7 @@
 /** Every generated file: path below the root → text. */
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { LabDocument } from '../lab.ts';
 import * as m from '../model.ts';
 import { operationRows } from '../operations.ts';
 import type { Route } from '../route.ts';
@@ -26,6 +27,7 @@ const documents: Readonly<Record<string, { schema: z.ZodType; io: 'input' | 'out
   status: { schema: m.Status, io: 'output' },
   'decoded-address': { schema: m.DecodedAddress, io: 'output' },
   error: { schema: m.ErrorBody, io: 'output' },
+  lab: { schema: LabDocument, io: 'output' },
 };
 
 function text(value: unknown): string {

@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { containsAddress, parseAddress, parseCidr } from '#core/address/index.ts';
+import { isRomanaError } from '#core/errors.ts';
+import { tableCounts } from './counts.ts';
+import { type LabInput, labOptions } from './options.ts';
+import { planLab, switchRoutes, underlay } from './plan.ts';
+import {
+  type EndpointPlan,
+  expected,
+  keyOf,
+  pairKind,
+  pairKinds,
+  planEndpoints,
+  planProbes,
+  sampleSize,
+  TENANTS,
+} from './spread.ts';
+
+const sizes = fc
+  .record({ hosts: fc.integer({ min: 1, max: 32 }), racks: fc.integer({ min: 1, max: 8 }) })
+  .map(({ hosts, racks }) => ({ hosts, racks: Math.min(hosts, racks) }));
+
+test('the defaults are 4 hosts, 2 racks, 12 endpoints; one host means one rack', () => {
+  assert.deepEqual(labOptions(), { hosts: 4, racks: 2, endpoints: 12, once: false, json: false });
+  assert.equal(labOptions({ hosts: '1' }).racks, 1);
+});
+
+test('sizes out of range and words are refused with the option named', () => {
+  const bad: [LabInput, string][] = [
+    [{ hosts: 0 }, 'hosts'],
+    [{ hosts: 33 }, 'hosts'],
+    [{ hosts: '4x' }, 'hosts'],
+    [{ hosts: '' }, 'hosts'],
+    [{ hosts: 1.5 }, 'hosts'],
+    [{ racks: 9, hosts: 32 }, 'racks'],
+    [{ racks: 3, hosts: 2 }, 'racks'],
+    [{ endpoints: 401 }, 'endpoints'],
+    [{ endpoints: -1 }, 'endpoints'],
+    [{ endpoints: 1 }, 'endpoints'],
+  ];
+  for (const [input, path] of bad) {
+    assert.throws(
+      () => labOptions(input),
+      (error) => isRomanaError(error) && error.code === 'input_invalid' && error.details?.['path'] === path,
+    );
+  }
+});
+
+test('P1 every host is in one rack, racks differ by one host at most, underlay addresses are unique and in their rack', () => {
+  fc.assert(
+    fc.property(sizes, (size) => {
+      const plan = planLab(size);
+      assert.equal(plan.hosts.length, size.hosts);
+      const perRack = plan.racks.map((rack) => plan.hosts.filter((host) => host.rack === rack).length);
+      assert.ok(Math.max(...perRack) - Math.min(...perRack) <= 1 && Math.min(...perRack) >= 1);
+      const addresses = plan.hosts.flatMap((host) => [host.address4, host.address6]);
+      assert.equal(new Set(addresses).size, addresses.length);
+      for (const host of plan.hosts) {
+        assert.ok(
+          containsAddress(parseCidr(`192.168.${host.rack.number}.0/24`), parseAddress(host.address4)),
+        );
+        assert.ok(containsAddress(parseCidr(`fd00:${host.rack.number}::/64`), parseAddress(host.address6)));
+      }
+    }),
+  );
+});
+
+test('P1 links join namespaces of the plan only, no link name is used twice in one, and none is too long', () => {
+  fc.assert(
+    fc.property(sizes, (size) => {
+      const { links, namespaces } = underlay(planLab(size));
+      const names = new Set(namespaces.map(({ name }) => name));
+      const ends = links.flatMap((line) => {
+        const match = /^link add (\S+) netns (\S+) type veth peer name (\S+) netns (\S+)$/.exec(line);
+        assert.ok(match, line);
+        return [`${match[2]}/${match[1]}`, `${match[4]}/${match[3]}`];
+      });
+      assert.equal(new Set(ends).size, ends.length);
+      for (const end of ends) {
+        const [namespace = '', link = ''] = end.split('/');
+        assert.ok(names.has(namespace) && link.length <= 15);
+      }
+    }),
+  );
+});
+
+test('P2 a leaf routes each host CIDR of its own rack and drops the rest of its aggregate; the spine knows aggregates only', () => {
+  const plan = planLab({ hosts: 3, racks: 2 });
+  const aggregates = [
+    { path: 'rack1', cidr: '10.0.0.0/9' },
+    { path: 'rack2', cidr: '10.128.0.0/9' },
+    { path: 'rack2', cidr: 'fd10:8000::/17' },
+  ];
+  const cidrs = new Map([
+    ['h1', ['10.1.0.0/16']],
+    ['h2', ['10.2.0.0/16']],
+    ['h3', ['10.129.0.0/16', 'fd10:8001::/32']],
+  ]);
+  assert.deepEqual(
+    switchRoutes(plan, aggregates, cidrs).map(({ name, lines }) => [name, lines]),
+    [
+      [
+        'leaf1',
+        [
+          'route replace blackhole 10.0.0.0/9',
+          'route replace 10.1.0.0/16 via 192.168.1.1',
+          'route replace 10.2.0.0/16 via 192.168.1.2',
+        ],
+      ],
+      [
+        'leaf2',
+        [
+          'route replace blackhole 10.128.0.0/9',
+          'route replace blackhole fd10:8000::/17',
+          'route replace 10.129.0.0/16 via 192.168.2.1',
+          'route replace fd10:8001::/32 via fd00:2::1',
+        ],
+      ],
+      [
+        'spine',
+        [
+          'route replace 10.0.0.0/9 via 192.168.101.2',
+          'route replace 10.128.0.0/9 via 192.168.102.2',
+          'route replace fd10:8000::/17 via fd00:102::2',
+        ],
+      ],
+    ],
+  );
+});
+
+const placed = (hosts: number, racks: number, endpoints: number): EndpointPlan[] =>
+  planEndpoints(endpoints, planLab({ hosts, racks }).hosts);
+const kindsOf = (endpoints: readonly EndpointPlan[]): Set<string> =>
+  new Set(endpoints.flatMap((a) => endpoints.filter((b) => b !== a).map((b) => pairKind(a, b))));
+
+test('S1 the default lab has every kind of pair and uses every host evenly', () => {
+  const endpoints = placed(4, 2, 12);
+  assert.deepEqual([...kindsOf(endpoints)].sort(), [...pairKinds].sort());
+  const perHost = Map.groupBy(endpoints, (endpoint) => endpoint.host.name);
+  assert.deepEqual(
+    [...perHost.values()].map((list) => list.length),
+    [3, 3, 3, 3],
+  );
+});
+
+test('S1 every kind of pair exists in every larger lab whose racks hold two hosts', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 2, max: 8 }),
+      fc.integer({ min: 12, max: 100 }),
+      fc.integer({ min: 0, max: 8 }),
+      (racks, n, more) => {
+        assert.equal(kindsOf(placed(Math.min(32, racks * 2 + more), racks, n)).size, pairKinds.length);
+      },
+    ),
+    { numRuns: 30 },
+  );
+});
+
+test('S2 names are unique and no block is over-full; what does not fit is refused', () => {
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 2, max: 400 }), ({ hosts, racks }, n) => {
+      try {
+        const endpoints = placed(hosts, racks, n);
+        assert.equal(endpoints.length, n);
+        assert.equal(new Set(endpoints.map((endpoint) => endpoint.name)).size, n);
+        const blocks = Map.groupBy(endpoints, (e) => `${e.host.name}/${e.tenant}/${e.segment}`);
+        for (const block of blocks.values()) assert.ok(block.length <= 15);
+      } catch (error) {
+        assert.ok(isRomanaError(error) && error.code === 'input_invalid', String(error));
+        assert.ok(n > hosts * 60, `${n} endpoints must fit on ${hosts} hosts`);
+      }
+    }),
+    { numRuns: 60 },
+  );
+  assert.equal(placed(32, 8, 400).length, 400);
+});
+
+test('what is expected: the narrower side decides, in both directions alike', () => {
+  const [a, b, c, d] = ['t1/s1', 't1/s2', 't2/s1', 't3/s1'].map((text) => {
+    const [tenant = '', segment = ''] = text.split('/');
+    const host = planLab({ hosts: 1, racks: 1 }).hosts[0];
+    assert.ok(host);
+    return { name: 'x', tenant, segment, host };
+  });
+  assert.ok(a && b && c && d);
+  const isolated = (t1: 'segment' | 'tenant' | 'open', rest: 'segment' | 'open') =>
+    [t1, rest, rest].map((isolation, i) => ({ name: `t${i + 1}`, isolation, segments: [] }));
+  const table: [EndpointPlan, EndpointPlan, ReturnType<typeof isolated>, 'allow' | 'deny'][] = [
+    [a, { ...a, name: 'y' }, isolated('segment', 'segment'), 'allow'],
+    [a, b, isolated('segment', 'segment'), 'deny'],
+    [a, b, isolated('tenant', 'segment'), 'allow'],
+    [a, c, isolated('tenant', 'segment'), 'deny'],
+    [a, c, isolated('open', 'segment'), 'deny'],
+    [c, d, isolated('segment', 'open'), 'allow'],
+  ];
+  for (const [from, to, tenants, verdict] of table) {
+    assert.equal(expected(from, to, tenants), verdict);
+    assert.equal(expected(to, from, tenants), verdict);
+  }
+  assert.equal(expected(a, b), 'deny', 'an unknown tenant is isolated by segment');
+  assert.deepEqual(
+    TENANTS.map((tenant) => tenant.name),
+    ['acme', 'globex'],
+  );
+});
+
+test('the whole matrix of a small lab: each ordered pair with three protocols in two families', () => {
+  const endpoints = placed(4, 2, 12);
+  const probes = planProbes(endpoints);
+  assert.equal(probes.length, 12 * 11 * 6);
+  const keys = probes.map((p) => `${keyOf(p.from)} ${keyOf(p.to)} ${p.family} ${p.protocol}`);
+  assert.equal(new Set(keys).size, keys.length);
+  assert.ok(
+    probes.every((p) => (p.protocol === 'icmp') === (p.family === 4 && !['tcp', 'udp'].includes(p.protocol))),
+  );
+});
+
+test('S3 a sample is bounded and holds every endpoint, every kind, every protocol and both families', () => {
+  for (const [hosts, racks, n] of [
+    [4, 2, 25],
+    [8, 2, 100],
+    [16, 4, 200],
+    [32, 8, 400],
+  ] as const) {
+    const endpoints = placed(hosts, racks, n);
+    const probes = planProbes(endpoints);
+    assert.ok(probes.length <= sampleSize);
+    assert.deepEqual(planProbes(endpoints), probes);
+    for (const side of ['from', 'to'] as const) {
+      const seen = new Set(probes.map((probe) => keyOf(probe[side])));
+      if (side === 'from') assert.equal(seen.size, n);
+      else assert.ok(seen.size > n / 2);
+    }
+    assert.equal(new Set(probes.map((p) => pairKind(p.from, p.to))).size, pairKinds.length);
+    assert.equal(new Set(probes.map((p) => `${p.family} ${p.protocol}`)).size, 6);
+    assert.ok(probes.some((p) => expected(p.from, p.to) === 'allow'));
+    const perKind = Map.groupBy(probes, (p) => `${pairKind(p.from, p.to)} ${p.family} ${p.protocol}`);
+    assert.equal(perKind.size, pairKinds.length * 6);
+    if (n * pairKinds.length <= sampleSize) {
+      for (const from of endpoints) {
+        const own = new Set(probes.filter((p) => p.from === from).map((p) => pairKind(p.from, p.to)));
+        const possible = new Set(endpoints.filter((to) => to !== from).map((to) => pairKind(from, to)));
+        assert.deepEqual(own, possible);
+      }
+    }
+  }
+});
+
+test('rules and elements are told apart; a host without our table has neither', () => {
+  const listing = {
+    nftables: [
+      { metainfo: { version: '1.0.6' } },
+      { table: { family: 'inet', name: 'romana' } },
+      { set: { name: 'a', elem: ['x', { concat: ['a', 'b'] }] } },
+      { set: { name: 'empty' } },
+      { map: { name: 'm', elem: [[{ concat: [] }, { accept: null }]] } },
+      { chain: { name: 'c' } },
+      { rule: { chain: 'c', expr: [] } },
+      { rule: { chain: 'c', expr: [] } },
+    ],
+  };
+  assert.deepEqual(tableCounts(JSON.stringify(listing)), { rules: 2, elements: 3 });
+  assert.deepEqual(tableCounts(''), { rules: 0, elements: 0 });
+});

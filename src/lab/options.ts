@@ -1,0 +1,57 @@
+/** What the user may ask of a lab, checked. */
+import { RomanaError } from '#core/errors.ts';
+
+export interface LabOptions {
+  readonly hosts: number;
+  readonly racks: number;
+  readonly endpoints: number;
+  /** Probe once and leave. */
+  readonly once: boolean;
+  /** Print the document instead of text. */
+  readonly json: boolean;
+}
+/** As it comes from the command line: numbers may still be text. */
+export interface LabInput {
+  readonly hosts?: number | string | undefined;
+  readonly racks?: number | string | undefined;
+  readonly endpoints?: number | string | undefined;
+  readonly once?: boolean | undefined;
+  readonly json?: boolean | undefined;
+}
+
+export const limits = { hosts: 32, racks: 8, endpoints: 400 } as const;
+
+export function labOptions(input: LabInput = {}): LabOptions {
+  const hosts = count('hosts', input.hosts, 4, 1);
+  const racks = count('racks', input.racks, Math.min(2, hosts), 1);
+  const endpoints = count('endpoints', input.endpoints, 12, 2);
+  if (racks > hosts) {
+    throw new RomanaError(
+      'input_invalid',
+      `${racks} racks need at least as many hosts; give --hosts ${racks}.`,
+      {
+        details: { path: 'racks' },
+      },
+    );
+  }
+  return { hosts, racks, endpoints, once: input.once ?? false, json: input.json ?? false };
+}
+
+function count(
+  name: keyof typeof limits,
+  given: number | string | undefined,
+  normal: number,
+  least: number,
+): number {
+  if (given === undefined) return normal;
+  const text = String(given);
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= limits[name]) return value;
+  throw new RomanaError(
+    'input_invalid',
+    `--${name} must be a number from ${least} to ${limits[name]}, not '${text}'.`,
+    {
+      details: { path: name },
+    },
+  );
+}
