@@ -28,8 +28,10 @@ export type Transport = (request: TransportRequest) => Promise<TransportAnswer>;
 
 // oxlint-disable-next-line typescript/no-empty-object-type -- the neutral element of an intersection
 type None = {};
-type ParamsPart<K extends OperationId> = keyof ParamsOf<K> extends never ? None : { params: ParamsOf<K> };
-type QueryPart<K extends OperationId> = keyof QueryOf<K> extends never ? None : { query?: QueryOf<K> };
+/** An object schema without fields has the type `Record<string, never>`. */
+type Empty<T> = string extends keyof T ? true : keyof T extends never ? true : false;
+type ParamsPart<K extends OperationId> = Empty<ParamsOf<K>> extends true ? None : { params: ParamsOf<K> };
+type QueryPart<K extends OperationId> = Empty<QueryOf<K>> extends true ? None : { query?: QueryOf<K> };
 type BodyPart<K extends OperationId> = BodyOf<K> extends undefined ? None : { body: BodyOf<K> };
 /** What a method takes; parts that the operation does not have are left out. */
 export type InputOf<K extends OperationId> = ParamsPart<K> & QueryPart<K> & BodyPart<K>;

@@ -1,0 +1,51 @@
+/** `romana lab`: a real network of several hosts on this machine. */
+import type { Command } from 'commander';
+
+interface LabFlags {
+  readonly once?: boolean;
+  readonly json?: boolean;
+  readonly hosts?: string;
+  readonly racks?: string;
+  readonly endpoints?: string;
+}
+
+export function addLab(program: Command, setExitCode: (code: number) => void): void {
+  const lab = program
+    .command('lab')
+    .summary('A real network of several hosts in namespaces of this machine')
+    .description(
+      'A real network of several hosts, racks and endpoints in network namespaces of this machine. Leaves nothing behind.',
+    )
+    .enablePositionalOptions()
+    .option('--hosts <N>', 'Hosts (default: 4)')
+    .option('--racks <N>', 'Racks (default: 2)')
+    .option('--endpoints <N>', 'Endpoints (default: 12)')
+    .option('--once', 'Probe every pair once, say what was found, and leave')
+    .option('--json', 'Print one JSON document instead of text')
+    .action(async (flags: LabFlags) => {
+      const { runLab } = await import('#lab/index.ts');
+      setExitCode(await runLab(flags));
+    });
+  lab
+    .command('shell')
+    .summary('A shell, or a command, in a namespace of the running lab')
+    .argument('<name>', 'Host, switch or endpoint, e.g. h1, leaf1, control or acme/web/acme-web-1')
+    .argument('[command...]', 'Command and its arguments, after --')
+    .option('--lab <PID>', 'Which lab, when several run')
+    .passThroughOptions()
+    .action(async (name: string, command: string[], options: { lab?: string }) => {
+      const { labShell } = await import('#lab/index.ts');
+      setExitCode(await labShell({ name, argv: command, ...options }));
+    });
+  lab
+    .command('exec')
+    .summary('Run a command inside the running lab')
+    .argument('<command...>', 'Command and its arguments, after --')
+    .option('--in <NAME>', 'Namespace to run it in (default: control)')
+    .option('--lab <PID>', 'Which lab, when several run')
+    .passThroughOptions()
+    .action(async (command: string[], options: { in?: string; lab?: string }) => {
+      const { labExec } = await import('#lab/index.ts');
+      setExitCode(await labExec({ argv: command, ...options }));
+    });
+}

@@ -1,0 +1,78 @@
+/** One command for each operation that has one. */
+import type { Command } from 'commander';
+import { type Client, requestPath } from '#contract/client.ts';
+import { readDocument } from '../document.ts';
+import { formatOf, type Item, writeList, writeObject } from '../output.ts';
+import { buildRequest, type RequestParts } from '../request.ts';
+import { type CommandSpec, specs } from '../spec.ts';
+import type { World } from '../world.ts';
+import { type ClientOptions, group, withClient, withServer } from './common.ts';
+import { addOptions, occurrences } from './options.ts';
+import { writeTopology } from './topology.ts';
+
+const nouns: Readonly<Record<string, string>> = {
+  network: 'IP ranges with a layout',
+  topology: 'Prefix groups and their aggregates',
+  host: 'Hosts and their host ids',
+  tenant: 'Tenants and their isolation',
+  segment: 'Segments of tenants',
+  endpoint: 'Endpoints and their addresses',
+  token: 'Tokens of people and programs',
+};
+
+export function addObjectCommands(program: Command, world: World): void {
+  for (const spec of specs) {
+    const command = group(program, spec.noun, nouns[spec.noun] ?? spec.noun).command(spec.verb);
+    command.summary(spec.route.summary).description(`${spec.route.summary}.`);
+    if (spec.key.length > 0) command.argument(takesFile(spec) ? '[name]' : '<name>', argumentText(spec));
+    if (takesFile(spec))
+      command.option('-f, --file <FILE>', 'YAML or JSON file with the fields; - is standard input');
+    addOptions(command, spec);
+    withServer(command).action(async (...args: unknown[]) => {
+      const name = spec.key.length > 0 ? (args[0] as string | undefined) : undefined;
+      await run(spec, world, name, command.opts());
+    });
+  }
+}
+
+function takesFile(spec: CommandSpec): boolean {
+  return spec.route.body;
+}
+
+function argumentText(spec: CommandSpec): string {
+  const full = spec.key.map((part) => part.toUpperCase()).join('/');
+  return spec.key.length === 1 ? `Name of the ${spec.noun}` : `${full}, or NAME and the options below`;
+}
+
+async function run(
+  spec: CommandSpec,
+  world: World,
+  name: string | undefined,
+  options: ClientOptions & Record<string, unknown>,
+): Promise<void> {
+  formatOf(options);
+  const file = options['file'];
+  const document = typeof file === 'string' ? await readDocument(file, () => world.stdin()) : undefined;
+  const parts = buildRequest(spec, { name, options: occurrences(spec, options), document });
+  // Names that cannot stand in a path are refused before there is a connection.
+  requestPath(spec.route, parts);
+  const answer = await withClient(world, options, (client) => call(client, spec, parts));
+  if (answer === undefined) {
+    if (formatOf(options) === 'table' && options.quiet !== true) world.out(`${doneText(spec, parts)}\n`);
+  } else if (spec.verb === 'list') await writeList(world, spec.noun, answer, options);
+  else if (spec.noun === 'topology') await writeTopology(world, answer, options);
+  else await writeObject(world, spec.noun, answer, options);
+}
+
+/** The typed client has one signature per operation; what goes in was built from the same table. */
+async function call(client: Client, spec: CommandSpec, parts: RequestParts): Promise<Item | undefined> {
+  const method = client[spec.id] as (input: RequestParts) => Promise<unknown>;
+  return (await method(parts)) as Item | undefined;
+}
+
+function doneText(spec: CommandSpec, parts: RequestParts): string {
+  const name = spec.key.map((part) => parts.params[part]).join('/');
+  return spec.id === 'endpointDelete'
+    ? `endpoint ${name} is being removed; its address is free once the host confirms`
+    : `${spec.noun} ${name} deleted`;
+}

@@ -1,0 +1,50 @@
+/** The tree of commands. Loads nothing heavy: the actions do that. */
+import { Command } from 'commander';
+import { addAddressCommands } from './commands/address.ts';
+import { addAgentCommands } from './commands/agent.ts';
+import { addCompletion } from './commands/completion.ts';
+import { addLab } from './commands/lab.ts';
+import { addObjectCommands } from './commands/objects.ts';
+import { addServer } from './commands/server.ts';
+import { addStatusCommands } from './commands/status.ts';
+import { addTopologyApply } from './commands/topology.ts';
+import { exitMeanings } from './exit.ts';
+import type { World } from './world.ts';
+
+const closing = `
+Configuration: --config FILE, ROMANA_CONFIG or ~/.config/romana/client.yaml with server, ca and token;
+or --server, --token-file, --ca-file; or ROMANA_SERVER, ROMANA_TOKEN, ROMANA_CA_FILE.
+
+Exit status:
+${exitMeanings.map(([code, meaning]) => `  ${code}  ${meaning}`).join('\n')}`;
+
+export function createProgram(world: World, setExitCode: (code: number) => void): Command {
+  const program = new Command('romana')
+    .description('Multi-tenant layer-3 networks whose addresses say where an endpoint is and whose it is.')
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError(false)
+    .configureOutput({
+      writeOut: (text) => world.out(text),
+      writeErr: (text) => world.err(text),
+      getOutHelpWidth: () => world.columns,
+      getErrHelpWidth: () => world.columns,
+      outputError: () => undefined,
+    })
+    .configureHelp({ showGlobalOptions: false })
+    .helpCommand('help [command]', 'Help on a command')
+    .addHelpText('after', closing);
+  program.commandsGroup('Objects:');
+  addObjectCommands(program, world);
+  addTopologyApply(program, world);
+  program.commandsGroup('Addresses and state:');
+  addAddressCommands(program, world);
+  addStatusCommands(program, world);
+  program.commandsGroup('Programs:');
+  addServer(program);
+  addAgentCommands(program, world);
+  addLab(program, setExitCode);
+  program.commandsGroup('Shell:');
+  addCompletion(program, world);
+  return program;
+}
