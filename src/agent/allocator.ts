@@ -9,6 +9,7 @@
  * Time is the wall clock at the start plus what the monotonic clock has counted since: a wall clock that jumps shortens no quarantine.
  */
 
+import { type Address, formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import {
   type Allocation,
@@ -18,7 +19,9 @@ import {
   ImpossibleEvent,
   type IpamEvent,
   type IpamNetwork,
+  locate,
   MemoryIpam,
+  type Placed,
   type Wanted,
 } from '#core/ipam/index.ts';
 import type { Clock, Log, Random } from '#core/ports.ts';
@@ -142,6 +145,40 @@ export class LocalAllocator {
         return held;
       };
       return { events, payload: null, commit };
+    });
+  }
+
+  /** Takes over an allocation that another record holds to be ours, as it is. Nothing if the key is held already. */
+  adopt(
+    adopted: {
+      readonly key: string;
+      readonly uid: string;
+      readonly question: string;
+      readonly addresses: readonly { readonly network: string; readonly address: Address }[];
+    },
+    payload: Json,
+  ): Promise<void> {
+    return this.#ask((state) => {
+      const { key, uid, question } = adopted;
+      if (state.byKey(key) !== undefined) return { events: [], payload, commit: () => undefined };
+      // Not decided but taken as it is: it may lie in what is reserved by now.
+      const addresses = adopted.addresses.map(({ network, address }): Placed => {
+        const known = this.#networks.get(network);
+        const placed = known === undefined ? undefined : locate(known, address);
+        const owner = state.ownerOf(network, address);
+        if (placed === undefined || owner !== undefined) {
+          const why = owner === undefined ? 'lies in no known network' : `belongs to ${owner}`;
+          throw new RomanaError('address_taken', `Address ${formatAddress(address)} of ${key} ${why}.`);
+        }
+        return placed;
+      });
+      const allocation: Allocation = { key, uid, question, seq: state.nextSeq(), addresses };
+      const events: readonly IpamEvent[] = [{ type: 'allocated', allocation, at: this.#now() }];
+      const commit = (): void => {
+        for (const event of events) this.#durable.apply(event);
+        this.#payloads.set(key, payload);
+      };
+      return { events, payload, commit };
     });
   }
 

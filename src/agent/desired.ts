@@ -26,7 +26,7 @@ export interface WiredEndpoint {
   readonly key: string;
   readonly uid: string;
   readonly tenant: string;
-  readonly addresses: readonly Address[];
+  readonly placed: readonly { readonly network: string; readonly address: Address }[];
   readonly attachment: m.Attachment;
   readonly sourcePrefixes: readonly Cidr[];
 }
@@ -88,20 +88,9 @@ export function computeDesired(input: DesiredInput): Desired {
       continue;
     }
     owners.set(link, key);
-    links.push({
-      endpoint: key,
-      attachment,
-      link,
-      addresses: endpoint.addresses,
-      sourcePrefixes: endpoint.sourcePrefixes,
-      mtu,
-    });
-    local.push({
-      tenant: endpoint.tenant,
-      link,
-      addresses: endpoint.addresses,
-      sourcePrefixes: endpoint.sourcePrefixes,
-    });
+    const addresses = endpoint.placed.map(({ address }) => address);
+    links.push({ endpoint: key, attachment, link, addresses, sourcePrefixes: endpoint.sourcePrefixes, mtu });
+    local.push({ tenant: endpoint.tenant, link, addresses, sourcePrefixes: endpoint.sourcePrefixes });
   }
 
   const hosts = [...objects.host.values()].map(asL2Host);

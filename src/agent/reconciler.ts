@@ -17,6 +17,7 @@ import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import { type CutInput, forbiddenFlows } from './cut.ts';
 import { computeDesired, type Desired, type WiredEndpoint } from './desired.ts';
 import type { Conntrack } from './drivers/conntrack/conntrack.ts';
+import { routeText } from './drivers/iproute2/routes.ts';
 import type { RulesDriver } from './drivers/nftables/driver.ts';
 import type {
   ApplyResult,
@@ -134,6 +135,17 @@ export class Reconciler {
       return (this.#running = this.#guarded());
     });
     return this.#next;
+  }
+
+  /** Nothing that concerns this host lies between the last pass and this position: what was applied is applied up to here. */
+  advance(position: m.Position): void {
+    if (
+      this.#last === null ||
+      this.#running !== null ||
+      this.#timerDue <= this.#options.clock.monotonic() + settleMs
+    )
+      return;
+    this.#last = { ...this.#last, outcome: { ...this.#last.outcome, position } };
   }
 
   /** Every owned object, desired and actual, as of now. */
@@ -308,9 +320,18 @@ function phasesOf(
   failures: ReadonlyMap<string, m.Problem>,
   applied: boolean,
 ): Outcome['phases'] {
+  const routesByLink = Map.groupBy(desired?.routes ?? [], (route) =>
+    route.kind === 'link' ? route.link : '',
+  );
+  const links = new Map((desired?.links.links ?? []).map(({ endpoint, link }) => [endpoint, link]));
   return new Map(
     endpoints.map((endpoint) => {
-      const problem = desired?.refused.get(endpoint.key) ?? failures.get(endpoint.key) ?? null;
+      const link = links.get(endpoint.key);
+      const routes = link === undefined ? [] : (routesByLink.get(link) ?? []);
+      const unrouted = routes
+        .map((route) => failures.get(routeText(route)))
+        .find((failure) => failure !== undefined);
+      const problem = desired?.refused.get(endpoint.key) ?? failures.get(endpoint.key) ?? unrouted ?? null;
       const phase =
         endpoint.attachment.kind === 'none' || !applied ? 'pending' : problem === null ? 'ready' : 'failed';
       return [endpoint.key, { uid: endpoint.uid, phase, problem }];

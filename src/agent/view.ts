@@ -60,10 +60,11 @@ export class View {
         this.#position = event.position;
         return true;
       case 'position':
-        if (this.#incoming !== null) return false;
-        this.#position = event.position;
-        return true;
+        break;
     }
+    if (this.#incoming !== null) return false;
+    this.#position = event.position;
+    return true;
   }
 
   #target(): Tables {

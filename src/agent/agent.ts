@@ -1,0 +1,358 @@
+/**
+ * The agent of one host: watches the control plane, allocates in its own host ids, keeps the kernel as it should be and reports.
+ * Everything outside is a parameter, so that the same agent runs on the kernel and in a simulation.
+ *
+ * 1. No kernel write before a complete view is known, from disk or from the stream; an unreachable control plane changes nothing.
+ * 2. The own API answers `unavailable` until the allocations are known: from the journal or, when that is new, from what the server
+ *    has recorded of this host.
+ * 3. Stopping leaves rules, links and routes as they are.
+ */
+
+import type * as m from '#contract/model.ts';
+import { formatAddress, parseAddress } from '#core/address/index.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
+import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
+import type { FollowedEvent } from '#net/watch.ts';
+import { LocalAllocator } from './allocator.ts';
+import type { WiredEndpoint } from './desired.ts';
+import {
+  ipamNetwork,
+  type LocalEndpointInput,
+  LocalEndpoints,
+  questionOf,
+  wiredFromHeld,
+  wiredFromView,
+} from './endpoints.ts';
+import type { JournalFs } from './journal/index.ts';
+import type { ObjectStatus } from './ports.ts';
+import { type Kernel, Reconciler } from './reconciler.ts';
+import { Reporter } from './reporter.ts';
+import { View, type ViewState } from './view.ts';
+
+export interface ControlPlane {
+  report(report: m.HostReport): Promise<m.HostReportAnswer>;
+  /** Follows the stream from a position on, for as long as it is not cancelled. */
+  follow(
+    since: m.Position | null,
+    onEvent: (event: FollowedEvent) => void,
+    onDown: (error: RomanaError) => void,
+  ): Cancel;
+}
+
+/** Small files under the agent's state directory, replaced whole and durably. */
+export interface StateFiles {
+  read(name: string): Promise<string | null>;
+  write(name: string, text: string): Promise<void>;
+}
+
+export interface AgentOptions {
+  readonly host: string;
+  readonly version: string;
+  readonly uplinks: readonly string[];
+  readonly endpointLinks: readonly string[];
+  readonly mtu: number;
+  readonly resyncMs: number;
+  readonly heartbeatMs: number;
+  readonly kernel: Kernel;
+  readonly controlPlane: ControlPlane;
+  readonly files: StateFiles;
+  readonly journal: { readonly dir: string; readonly fs?: JournalFs };
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface AgentStatus {
+  readonly host: string;
+  readonly ready: boolean;
+  readonly connected: boolean;
+  readonly applied: m.Position | null;
+  readonly known: m.Position | null;
+  readonly problems: readonly m.Problem[];
+  readonly endpoints: number;
+  readonly objects: readonly ObjectStatus[];
+  readonly counts: { readonly routes: number; readonly rules: number; readonly elements: number };
+  readonly drops: Readonly<Record<string, number>>;
+  readonly writes: number;
+}
+
+const viewFile = 'view.json';
+/** The view changes in bursts; it is written when they settle. */
+const saveAfterMs = 500;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #view = new View();
+  readonly #reconciler: Reconciler;
+  readonly #reporter: Reporter;
+  readonly #endpoints: LocalEndpoints;
+  #allocator: LocalAllocator | null = null;
+  /** The journal was new: what the server knows of our allocations comes first. */
+  #mustAdopt = false;
+  #ready = false;
+  #connected = false;
+  #stopped = false;
+  #stopWatch: Cancel = () => undefined;
+  #cancelSave: Cancel | null = null;
+  #saving: Promise<void> = Promise.resolve();
+  #adopting: Promise<void> = Promise.resolve();
+  #writes = 0;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    const { host, clock, timers, random, log } = options;
+    this.#reconciler = new Reconciler({
+      ...options,
+      knowledge: () => {
+        const view = this.#ready ? this.#view.state : null;
+        return view === null ? null : { view, endpoints: this.#wired(view) };
+      },
+      onPass: (outcome) => {
+        this.#writes += outcome.changes.length;
+        this.#reporter.wake();
+      },
+    });
+    this.#reporter = new Reporter({
+      host,
+      version: options.version,
+      clock,
+      timers,
+      random,
+      log,
+      heartbeatMs: options.heartbeatMs,
+      send: (report) => options.controlPlane.report(report),
+      state: () => {
+        const view = this.#ready ? this.#view.state : null;
+        if (view === null || !this.#connected) return null;
+        const outcome = this.#reconciler.last;
+        return { view, local: this.#local(), outcome, problems: outcome?.problems ?? [] };
+      },
+    });
+    this.#endpoints = new LocalEndpoints({
+      host,
+      allocator: () => this.#openAllocator(),
+      view: () => this.#readyView(),
+      reconcile: () => this.#reconciler.reconcile(),
+      now: () => new Date(clock.now()).toISOString(),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { files, journal, clock, random, log, host } = this.#options;
+    const saved = await files.read(viewFile);
+    if (saved !== null && !this.#view.load(saved))
+      log.warn({}, 'the saved view is damaged; waiting for the control plane');
+    const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
+    this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
+    this.#mustAdopt = this.#allocator.recovered === 'fresh';
+    this.#ready = !this.#mustAdopt && this.#view.state !== null;
+    log.info(
+      { host, journal: this.#allocator.recovered, view: this.#view.state?.position ?? null },
+      'agent started',
+    );
+    this.#reconciler.start();
+    this.#stopWatch = this.#options.controlPlane.follow(
+      this.#view.state?.position ?? null,
+      (event) => this.#take(event),
+      (error) => {
+        if (this.#connected) log.warn({ code: error.code }, `control plane away: ${error.message}`);
+        this.#connected = false;
+      },
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopWatch();
+    this.#reporter.stop();
+    await this.#reconciler.stop();
+    if (this.#cancelSave !== null) {
+      this.#cancelSave();
+      this.#save();
+    }
+    await this.#saving;
+    await this.#adopting;
+    await this.#allocator?.close();
+  }
+
+  get ready(): boolean {
+    return this.#ready && this.#reconciler.last?.applied === true;
+  }
+
+  createEndpoint(input: LocalEndpointInput): Promise<m.Endpoint> {
+    return this.#endpoints.create(input).finally(() => this.#reporter.wake());
+  }
+
+  removeEndpoint(key: string): Promise<void> {
+    return this.#endpoints.remove(key).finally(() => this.#reporter.wake());
+  }
+
+  listEndpoints(): readonly m.Endpoint[] {
+    this.#readyView();
+    return this.#endpoints.list(this.#reconciler.last?.phases ?? new Map());
+  }
+
+  /** Reads every owned object from the kernel. */
+  async status(): Promise<AgentStatus> {
+    const { kernel, host } = this.#options;
+    const outcome = this.#reconciler.last;
+    const [objects, counts, counters] = await Promise.all([
+      this.#reconciler.inspect(),
+      kernel.rules.counts(),
+      kernel.rules.counters(),
+    ]);
+    return {
+      host,
+      ready: this.ready,
+      connected: this.#connected,
+      applied: outcome?.applied === true ? outcome.position : null,
+      known: this.#view.state?.position ?? null,
+      problems: [...(outcome?.problems ?? []), ...this.#reporter.problems],
+      endpoints: outcome?.phases.size ?? 0,
+      objects,
+      counts: {
+        ...counts,
+        routes: objects.filter(({ kind, actual }) => kind === 'route' && actual !== null).length,
+      },
+      drops: Object.fromEntries([...counters].map(([name, { packets }]) => [name, packets])),
+      writes: this.#writes,
+    };
+  }
+
+  #take(event: FollowedEvent): void {
+    const changed = this.#view.take(event);
+    if (event.type === 'object' && event.kind === 'network')
+      this.#allocator?.setNetwork(ipamNetwork(event.value));
+    if (event.type === 'gone' && event.kind === 'network') this.#allocator?.removeNetwork(event.key);
+    if (event.type === 'synced' || event.type === 'position') this.#connected = true;
+    if (!changed) return;
+    this.#saveSoon();
+    if (event.type === 'synced') {
+      if (this.#mustAdopt) this.#adopt();
+      else this.#ready = true;
+    }
+    if (event.type === 'position') {
+      // Nothing that we may see has changed since the last pass: it has applied this position too.
+      this.#reconciler.advance(event.position);
+      this.#reporter.wake();
+    } else {
+      this.#releaseRemoved();
+      this.#reconciler.trigger(5);
+    }
+  }
+
+  /** The control plane may ask us to remove what we allocated. */
+  #releaseRemoved(): void {
+    if (!this.#ready) return;
+    for (const [key, endpoint] of this.#view.state?.objects.endpoint ?? []) {
+      if (
+        endpoint.phase !== 'removing' ||
+        endpoint.allocator !== 'agent' ||
+        endpoint.host !== this.#options.host
+      )
+        continue;
+      if (this.#openAllocator().get(key)?.allocation.uid !== endpoint.uid) continue;
+      this.removeEndpoint(key).catch((error: unknown) =>
+        this.#options.log.warn({ error, key }, 'endpoint not removed yet'),
+      );
+    }
+  }
+
+  /** A new journal: takes over what the server has recorded as ours, before anybody is answered. */
+  #adopt(): void {
+    this.#mustAdopt = false;
+    const recorded = [...(this.#view.state?.objects.endpoint ?? [])].filter(
+      ([, endpoint]) =>
+        endpoint.allocator === 'agent' &&
+        endpoint.host === this.#options.host &&
+        endpoint.phase !== 'removing',
+    );
+    this.#adopting = this.#adoptAll(recorded).then(() => {
+      this.#ready = true;
+      this.#reconciler.trigger(0);
+    });
+    this.#adopting.catch((error: unknown) => {
+      this.#mustAdopt = true;
+      this.#options.log.error({ error }, 'recorded endpoints could not be taken over');
+    });
+  }
+
+  async #adoptAll(recorded: readonly (readonly [string, m.Endpoint])[]): Promise<void> {
+    const allocator = this.#openAllocator();
+    for (const [key, endpoint] of recorded) {
+      const { attachment, sourcePrefixes, createdAt } = endpoint;
+      await allocator.adopt(
+        {
+          key,
+          uid: endpoint.uid,
+          question: questionOf({
+            networks: endpoint.addresses.map(({ network }) => network),
+            attachment,
+            sourcePrefixes,
+          }),
+          addresses: endpoint.addresses.map(({ network, address }) => ({
+            network,
+            address: parseAddress(address),
+          })),
+        },
+        { attachment, sourcePrefixes, createdAt },
+      );
+    }
+    if (recorded.length > 0)
+      this.#options.log.info(
+        { endpoints: recorded.length },
+        'new journal: endpoints taken over from the control plane',
+      );
+  }
+
+  #local(): WiredEndpoint[] {
+    return this.#openAllocator().list().map(wiredFromHeld);
+  }
+
+  /** Both allocators' endpoints. Should both claim one name or address, the one recorded by the server stands. */
+  #wired(view: ViewState): WiredEndpoint[] {
+    const served = wiredFromView(view.objects, this.#options.host);
+    const keys = new Set(served.map(({ key }) => key));
+    const addresses = new Set(
+      served.flatMap(({ placed }) => placed.map(({ address }) => formatAddress(address))),
+    );
+    const free = (endpoint: WiredEndpoint): boolean =>
+      !keys.has(endpoint.key) &&
+      !endpoint.placed.some(({ address }) => addresses.has(formatAddress(address)));
+    return [...served, ...this.#local().filter(free)];
+  }
+
+  #readyView(): ViewState {
+    const { state } = this.#view;
+    if (!this.#ready || state === null) {
+      throw new RomanaError(
+        'unavailable',
+        'The agent has not heard from the control plane yet and knows no networks; try again when `romana agent status` says ready.',
+      );
+    }
+    return state;
+  }
+
+  #openAllocator(): LocalAllocator {
+    if (this.#allocator === null) throw new RomanaError('unavailable', 'The agent is starting.');
+    return this.#allocator;
+  }
+
+  #saveSoon(): void {
+    if (this.#cancelSave !== null || this.#stopped) return;
+    this.#cancelSave = this.#options.timers.after(saveAfterMs, () => this.#save());
+  }
+
+  #save(): void {
+    this.#cancelSave = null;
+    const text = this.#view.toText();
+    if (text === null) return;
+    this.#saving = this.#saving
+      .then(() => this.#options.files.write(viewFile, text))
+      .catch((error: unknown) => {
+        const reason = isRomanaError(error) ? error.message : String(error);
+        this.#options.log.error({ error: reason }, 'the view could not be saved; the last saved one stays');
+      });
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * The endpoints of this host, from both allocators, and the agent's own way to make and remove them: address durable, rules and
+ * wiring in the kernel, then the answer. Imports contract, core, agent.
+ *
+ * 1. An answer to `create` means: durable, enforced and wired. A failed one leaves nothing, unless the endpoint was there before.
+ * 2. The same question again gets the same endpoint; another one under the same name is a conflict.
+ * 3. `remove` is idempotent, and answered when the kernel holds nothing of the endpoint any more.
+ */
+
+import type * as m from '#contract/model.ts';
+import {
+  addressPlan,
+  containsAddress,
+  formatAddress,
+  formatCidr,
+  parseAddress,
+  parseCidr,
+} from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import type { IpamNetwork, Slot, Wanted } from '#core/ipam/index.ts';
+import type { Held, LocalAllocator } from './allocator.ts';
+import type { WiredEndpoint } from './desired.ts';
+import type { Outcome } from './reconciler.ts';
+import type { ViewObjects, ViewState } from './view.ts';
+
+/** What the agent's own API takes: the contract's endpoint without its host. */
+export type LocalEndpointInput = Omit<m.EndpointInput, 'host'> & {
+  readonly tenant: string;
+  readonly segment: string;
+};
+
+/** What the journal keeps beside the addresses. */
+export interface Wiring {
+  readonly attachment: m.Attachment;
+  readonly sourcePrefixes: readonly string[];
+  readonly createdAt: string;
+}
+
+export function ipamNetwork(network: m.Network): IpamNetwork {
+  return {
+    name: network.name,
+    plan: addressPlan(parseCidr(network.cidr), network.layout),
+    reserved: network.reserved.map(parseCidr),
+    quarantineMs: network.quarantineSeconds * 1000,
+  };
+}
+
+export function wiredFromHeld({ allocation, payload }: Held): WiredEndpoint {
+  const wiring = payload as unknown as Wiring;
+  return {
+    key: allocation.key,
+    uid: allocation.uid,
+    tenant: allocation.key.split('/')[0]!,
+    placed: allocation.addresses.map(({ network, address }) => ({ network, address })),
+    attachment: wiring.attachment,
+    sourcePrefixes: wiring.sourcePrefixes.map(parseCidr),
+  };
+}
+
+/** Endpoints whose addresses the server gave, as far as they are to be in the kernel. */
+export function wiredFromView(objects: ViewObjects, host: string): WiredEndpoint[] {
+  return [...objects.endpoint]
+    .filter(
+      ([, endpoint]) =>
+        endpoint.host === host && endpoint.allocator === 'server' && endpoint.phase !== 'removing',
+    )
+    .map(([key, endpoint]) => ({
+      key,
+      uid: endpoint.uid,
+      tenant: endpoint.tenant,
+      placed: endpoint.addresses.map(({ network, address }) => ({ network, address: parseAddress(address) })),
+      attachment: endpoint.attachment,
+      sourcePrefixes: endpoint.sourcePrefixes.map(parseCidr),
+    }));
+}
+
+export interface EndpointsOptions {
+  readonly host: string;
+  readonly allocator: () => LocalAllocator;
+  /** Throws `unavailable` until the agent may answer. */
+  readonly view: () => ViewState;
+  readonly reconcile: () => Promise<Outcome | null>;
+  readonly now: () => string;
+}
+
+export class LocalEndpoints {
+  readonly #options: EndpointsOptions;
+
+  constructor(options: EndpointsOptions) {
+    this.#options = options;
+  }
+
+  async create(input: LocalEndpointInput): Promise<m.Endpoint> {
+    const { objects } = this.#options.view();
+    const allocator = this.#options.allocator();
+    const wanted = wantedOf(objects, this.#options.host, input);
+    const taken = objects.endpoint.get(wanted.key);
+    if (taken !== undefined && taken.allocator === 'server') {
+      throw new RomanaError(
+        'already_exists',
+        `Endpoint ${wanted.key} exists already; the server gave it ${addressList(taken)}.`,
+      );
+    }
+    const wiring: Wiring = {
+      attachment: input.attachment ?? { kind: 'none' },
+      sourcePrefixes: input.sourcePrefixes ?? [],
+      createdAt: this.#options.now(),
+    };
+    const before = allocator.get(wanted.key);
+    const held = await allocator.allocate(wanted, wiring as never);
+    const outcome = await this.#options.reconcile();
+    const wired = outcome?.phases.get(wanted.key);
+    const problem =
+      wired?.problem ??
+      (wired?.phase === 'ready' || wiring.attachment.kind === 'none' ? null : outcome?.problems[0]);
+    if (problem !== null && wired?.phase !== 'ready') {
+      if (before === undefined) {
+        await allocator.release(wanted.key, { uid: held.allocation.uid });
+        await this.#options.reconcile();
+      }
+      throw new RomanaError(
+        'attachment_invalid',
+        problem?.message ?? 'The endpoint could not be wired; see `romana agent status`.',
+        {
+          details: { endpoint: wanted.key, cause: problem?.code },
+        },
+      );
+    }
+    return this.#describe(held, wired?.phase ?? 'pending');
+  }
+
+  async remove(key: string): Promise<void> {
+    this.#options.view();
+    const held = this.#options.allocator().get(key);
+    if (held === undefined) return;
+    await this.#options.allocator().release(key, { uid: held.allocation.uid });
+    await this.#options.reconcile();
+  }
+
+  list(phases: Outcome['phases']): m.Endpoint[] {
+    return this.#options
+      .allocator()
+      .list()
+      .map((held) => {
+        const known = phases.get(held.allocation.key);
+        return { ...this.#describe(held, known?.phase ?? 'pending'), message: known?.problem?.message ?? '' };
+      });
+  }
+
+  #describe(held: Held, phase: m.Endpoint['phase']): m.Endpoint {
+    const { allocation, payload } = held;
+    const [tenant = '', segment = '', name = ''] = allocation.key.split('/');
+    const wiring = payload as unknown as Wiring;
+    return {
+      tenant,
+      segment,
+      name,
+      host: this.#options.host,
+      addresses: allocation.addresses.map(({ network, address }) => ({
+        network,
+        address: formatAddress(address),
+      })),
+      attachment: wiring.attachment,
+      sourcePrefixes: [...wiring.sourcePrefixes],
+      allocator: 'agent',
+      phase,
+      message: '',
+      uid: allocation.uid,
+      revision: 0,
+      createdAt: wiring.createdAt,
+    };
+  }
+}
+
+function addressList(endpoint: m.Endpoint): string {
+  return endpoint.addresses.map(({ address }) => address).join(', ');
+}
+
+/** Names to numbers: the question that the allocator decides. */
+function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput): Wanted {
+  const tenant = objects.tenant.get(input.tenant);
+  if (tenant === undefined)
+    throw new RomanaError(
+      'not_found',
+      `There is no tenant ${input.tenant}; create it with \`romana tenant create ${input.tenant}\`.`,
+    );
+  const segment = objects.segment.get(`${input.tenant}/${input.segment}`);
+  if (segment === undefined) {
+    throw new RomanaError(
+      'not_found',
+      `Tenant ${input.tenant} has no segment ${input.segment}; create it with \`romana segment create ${input.tenant}/${input.segment}\`.`,
+    );
+  }
+  const fixed = (input.addresses ?? []).map(parseAddress);
+  const networks = input.networks?.map((name) => networkNamed(objects, name)) ?? defaultNetworks(objects);
+  if (networks.length === 0)
+    throw new RomanaError(
+      'host_without_id',
+      'There is no network yet; create one with `romana network create`.',
+    );
+  const slots = networks.map((network): Slot => {
+    const plan = addressPlan(parseCidr(network.cidr), network.layout);
+    const address = fixed.find((candidate) => containsAddress(plan.cidr, candidate));
+    return {
+      network: network.name,
+      hostIds: hostIds(objects, host, network),
+      tenantId: numberIn(tenant.ids, network, `tenant ${input.tenant}`),
+      segmentId: numberIn(segment.ids, network, `segment ${input.tenant}/${input.segment}`),
+      ...(address === undefined ? {} : { address }),
+      ...(input.endpointId === undefined ? {} : { endpointId: input.endpointId }),
+    };
+  });
+  for (const address of fixed) {
+    if (!slots.some((slot) => slot.address === address)) {
+      throw new RomanaError(
+        'address_mismatch',
+        `${formatAddress(address)} fits none of the networks ${networks.map(({ name }) => name).join(', ')}; ask for at most one address of each.`,
+      );
+    }
+  }
+  const question = questionOf({ ...input, networks: networks.map(({ name }) => name) });
+  return { key: `${input.tenant}/${input.segment}/${input.name}`, question, slots };
+}
+
+/** Canonical text of what was asked for, defaults filled in. */
+export function questionOf(asked: Omit<LocalEndpointInput, 'tenant' | 'segment' | 'name'>): string {
+  return JSON.stringify({
+    networks: asked.networks ?? [],
+    addresses: (asked.addresses ?? []).map((text) => formatAddress(parseAddress(text))).sort(),
+    endpointId: asked.endpointId ?? null,
+    attachment: asked.attachment ?? { kind: 'none' },
+    sourcePrefixes: (asked.sourcePrefixes ?? []).map((text) => formatCidr(parseCidr(text))).sort(),
+  });
+}
+
+function networkNamed(objects: ViewObjects, name: string): m.Network {
+  const network = objects.network.get(name);
+  if (network === undefined) throw new RomanaError('not_found', `There is no network ${name}.`);
+  return network;
+}
+
+/** The first network of each family, as the server chooses. */
+function defaultNetworks(objects: ViewObjects): m.Network[] {
+  const ordered = [...objects.network.values()].sort((a, b) =>
+    a.createdAt === b.createdAt ? (a.name < b.name ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1,
+  );
+  return [4, 6].flatMap((family) => ordered.find((network) => network.family === family) ?? []);
+}
+
+function hostIds(objects: ViewObjects, host: string, network: m.Network): number[] {
+  const ids = (objects.host.get(host)?.ids ?? [])
+    .filter((held) => held.network === network.name && held.allocator === 'agent')
+    .map(({ id }) => id);
+  if (ids.length === 0) {
+    throw new RomanaError(
+      'host_without_id',
+      `Host ${host} holds no host id of network ${network.name} that its agent allocates; give it one with \`romana host add-id ${host} --allocator agent\`.`,
+    );
+  }
+  return ids;
+}
+
+function numberIn(
+  ids: readonly { network: string; id: number }[],
+  network: m.Network,
+  whose: string,
+): number {
+  const held = ids.find((candidate) => candidate.network === network.name);
+  if (held === undefined)
+    throw new RomanaError('ids_exhausted', `The ${whose} has no id in network ${network.name}.`);
+  return held.id;
+}

@@ -1,0 +1,206 @@
+/**
+ * Tells the control plane what this host has and does. Level-triggered: each report is the difference between what the server shows
+ * of this host (in the view) and what is true here; when the view has followed, the difference is gone.
+ *
+ * 1. Nothing is queued and nothing can be lost: after any crash the next difference is the same.
+ * 2. `gone` is said only of endpoints that a finished pass has left out of the kernel.
+ * 3. The applied position is that of a pass which reached the kernel whole.
+ */
+
+import type * as m from '#contract/model.ts';
+import { formatAddress, formatCidr } from '#core/address/index.ts';
+import { isRomanaError } from '#core/errors.ts';
+import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
+import type { WiredEndpoint } from './desired.ts';
+import type { Outcome } from './reconciler.ts';
+import type { ViewState } from './view.ts';
+
+export interface ReporterOptions {
+  readonly host: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly send: (report: m.HostReport) => Promise<m.HostReportAnswer>;
+  /** Null while the agent does not know its own state for certain. */
+  readonly state: () => ReportState | null;
+  readonly heartbeatMs: number;
+}
+
+export interface ReportState {
+  readonly view: ViewState;
+  /** Endpoints that this agent allocated itself. */
+  readonly local: readonly WiredEndpoint[];
+  readonly outcome: Outcome | null;
+  readonly problems: readonly m.Problem[];
+}
+
+/** A difference that was sent and has not come back in the view is sent again after this time. */
+const resendMs = 10_000;
+const batch = 500;
+
+export class Reporter {
+  readonly #options: ReporterOptions;
+  readonly #sent = new Map<string, number>();
+  #rejected = new Map<string, m.Problem>();
+  #lastReport = '';
+  #busy = false;
+  #again = false;
+  #stopped = false;
+  #failures = 0;
+  #cancelTimer: Cancel = () => undefined;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+  }
+
+  /** Problems that the server found with endpoints of this host. */
+  get problems(): readonly m.Problem[] {
+    return [...this.#rejected.values()];
+  }
+
+  wake(): void {
+    this.#again = true;
+    if (!this.#busy && !this.#stopped) void this.#loop();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer();
+  }
+
+  async #loop(): Promise<void> {
+    this.#busy = true;
+    this.#cancelTimer();
+    while (this.#again && !this.#stopped) {
+      this.#again = false;
+      try {
+        await this.#report();
+        this.#failures = 0;
+      } catch (error) {
+        this.#failures++;
+        this.#options.log.warn(
+          { error: describe(error) },
+          'the control plane did not take the report; trying again',
+        );
+        break;
+      }
+    }
+    this.#busy = false;
+    if (this.#stopped) return;
+    const { heartbeatMs, timers, random } = this.#options;
+    const backOff =
+      Math.min(heartbeatMs, 250 * 2 ** Math.min(this.#failures, 8)) * (0.5 + random.fraction() / 2);
+    this.#cancelTimer = timers.after(this.#failures > 0 ? backOff : heartbeatMs, () => {
+      this.#lastReport = '';
+      this.wake();
+    });
+  }
+
+  async #report(): Promise<void> {
+    const state = this.#options.state();
+    if (state === null) return;
+    const report = this.#difference(state);
+    const text = JSON.stringify(report);
+    const differences = report.registered.length + report.phases.length + report.gone.length;
+    if (differences === 0 && text === this.#lastReport) return;
+    const answer = await this.#options.send(report);
+    this.#lastReport = differences === 0 ? text : '';
+    this.#remember(report, answer);
+    if (differences >= batch) this.#again = true;
+  }
+
+  #remember(report: m.HostReport, answer: m.HostReportAnswer): void {
+    const now = this.#options.clock.monotonic();
+    for (const kind of ['registered', 'phases', 'gone'] as const) {
+      for (const entry of report[kind]) {
+        const key = `${entry.tenant}/${entry.segment}/${entry.name}`;
+        this.#sent.set(sentKey(kind, key, entry), now);
+        if (kind === 'registered') this.#rejected.delete(key);
+      }
+    }
+    for (const { tenant, segment, name, error } of answer.rejected) {
+      const key = `${tenant}/${segment}/${name}`;
+      this.#rejected.set(key, { code: error.code, message: `${key}: ${error.message}` });
+      this.#options.log.warn({ endpoint: key, code: error.code }, error.message);
+    }
+    for (const [key, at] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
+  }
+
+  #difference({ view, local, outcome, problems }: ReportState): m.HostReport {
+    const now = this.#options.clock.monotonic();
+    const due = (kind: string, key: string, entry: { uid: string }): boolean => {
+      const at = this.#sent.get(sentKey(kind, key, entry));
+      return at === undefined || now - at >= resendMs;
+    };
+    const known = view.objects.endpoint;
+    const localKeys = new Map(local.map((endpoint) => [endpoint.key, endpoint]));
+    this.#rejected = new Map([...this.#rejected].filter(([key]) => localKeys.has(key)));
+
+    const registered = local
+      .filter((endpoint) => known.get(endpoint.key)?.uid !== endpoint.uid)
+      .map((endpoint) => registration(endpoint))
+      .filter(({ key, entry }) => due('registered', key, entry))
+      .map(({ entry }) => entry);
+    const gone: m.HostReport['gone'] = [];
+    const phases: m.HostReport['phases'] = [];
+    for (const [key, endpoint] of known) {
+      if (endpoint.host !== this.#options.host) continue;
+      const ref = {
+        tenant: endpoint.tenant,
+        segment: endpoint.segment,
+        name: endpoint.name,
+        uid: endpoint.uid,
+      };
+      const mine = localKeys.get(key);
+      const wired = outcome?.phases.get(key);
+      const removed = endpoint.allocator === 'agent' ? mine === undefined : endpoint.phase === 'removing';
+      if (removed) {
+        const left = outcome !== null && outcome.applied && wired?.uid !== endpoint.uid;
+        if (left && due('gone', key, ref)) gone.push(ref);
+      } else if (wired !== undefined && wired.uid === endpoint.uid && endpoint.phase !== 'removing') {
+        const message = wired.problem?.message.slice(0, 1024) ?? '';
+        const differs = wired.phase !== endpoint.phase || message !== endpoint.message;
+        const entry = { ...ref, phase: wired.phase, message };
+        if (differs && due('phases', key, entry)) phases.push(entry);
+      }
+    }
+    return {
+      applied: outcome?.applied === true ? outcome.position : null,
+      problems: [...problems, ...this.problems]
+        .slice(0, 256)
+        .map(({ code, message }) => ({ code, message: message.slice(0, 1024) })),
+      version: this.#options.version,
+      registered: registered.slice(0, batch),
+      phases: phases.slice(0, batch),
+      gone: gone.slice(0, batch),
+    };
+  }
+}
+
+function registration(endpoint: WiredEndpoint): { key: string; entry: m.HostReport['registered'][number] } {
+  const [tenant = '', segment = '', name = ''] = endpoint.key.split('/');
+  const entry = {
+    tenant,
+    segment,
+    name,
+    uid: endpoint.uid,
+    addresses: endpoint.placed.map(({ network, address }) => ({ network, address: formatAddress(address) })),
+    attachment: endpoint.attachment,
+    sourcePrefixes: endpoint.sourcePrefixes.map(formatCidr),
+  };
+  return { key: endpoint.key, entry };
+}
+
+function sentKey(
+  kind: string,
+  key: string,
+  entry: { uid: string; phase?: string; message?: string },
+): string {
+  return `${kind} ${key} ${entry.uid} ${entry.phase ?? ''} ${entry.message ?? ''}`;
+}
+
+function describe(error: unknown): string {
+  return isRomanaError(error) ? `${error.code}: ${error.message}` : String(error);
+}
