@@ -430,6 +430,7 @@ export type Position = z.infer<typeof Position>;
 export type Problem = z.infer<typeof Problem>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;
+export type Token = z.infer<typeof Token>;
 export type IssuedToken = z.infer<typeof IssuedToken>;
 export type JoinToken = z.infer<typeof JoinToken>;
 export type Certificate = z.infer<typeof Certificate>;

@@ -30,6 +30,7 @@ export const catalogue = {
     status: 400,
     summary: 'The attachment names a link or network namespace that cannot be used.',
   },
+  request_too_large: { status: 413, summary: 'The body of the request is longer than 1 MiB.' },
   // who the caller is
   unauthenticated: { status: 401, summary: 'No valid token or client certificate was presented.' },
   certificate_invalid: {
@@ -39,6 +40,10 @@ export const catalogue = {
   join_token_invalid: {
     status: 401,
     summary: 'The join token is wrong, expired, used up or made for another host.',
+  },
+  too_many_attempts: {
+    status: 429,
+    summary: 'Too many wrong credentials came from this address lately.',
   },
   forbidden: { status: 403, summary: 'The caller is known but may not do this.' },
   // the state of things
@@ -71,7 +76,10 @@ export const catalogue = {
     status: 409,
     summary: 'The report comes from an older incarnation of the store or the agent.',
   },
-  host_unreachable: { status: 409, summary: 'A host range has no route, because underlay addresses are missing or clash.' },
+  host_unreachable: {
+    status: 409,
+    summary: 'A host range has no route, because underlay addresses are missing or clash.',
+  },
 
   // what ran out
   block_full: { status: 507, summary: 'Every endpoint id of the block is used, reserved or quarantined.' },

@@ -1,0 +1,90 @@
+/** What the control plane tells Prometheus. Counted anew at each scrape, except for requests. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { kinds } from '#contract/watch.ts';
+import type { Store } from '#store/port.ts';
+
+export interface Metrics {
+  request(operation: string, code: string, seconds: number): void;
+  text(): Promise<string>;
+}
+
+export interface Sources {
+  readonly store: Store;
+  /** Live watch subscriptions. */
+  readonly subscribers: () => number;
+  /** Hosts that joined and have not applied the newest revision. */
+  readonly hostsBehind: () => Promise<number>;
+}
+
+export function createMetrics(sources: Sources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix: 'romana_server_' });
+  const requests = new Counter({
+    name: 'romana_server_requests_total',
+    help: 'Requests by operation and code of the answer (ok, or the code of the error)',
+    labelNames: ['operation', 'code'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'romana_server_request_duration_seconds',
+    help: 'Seconds from the head of a request to its answer, by operation',
+    labelNames: ['operation'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const gauge = (name: string, help: string, collect: (self: Gauge) => void | Promise<void>) =>
+    new Gauge({
+      name: `romana_server_${name}`,
+      help,
+      registers,
+      collect() {
+        return collect(this);
+      },
+    });
+  gauge('watch_subscribers', 'Live subscriptions to the watch stream', (self) => {
+    self.set(sources.subscribers());
+  });
+  gauge('store_revision', 'Newest revision of the store', (self) => {
+    self.set(sources.store.position().revision);
+  });
+  gauge('hosts_behind', 'Joined hosts that have not applied the newest revision', async (self) => {
+    self.set(await sources.hostsBehind());
+  });
+  const objects = new Gauge({
+    name: 'romana_server_objects',
+    help: 'Objects by kind',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      sources.store.read((tx) => {
+        for (const kind of kinds) objects.set({ kind }, tx.count(kind));
+      });
+    },
+  });
+  // Counting phases reads every endpoint: only when something changed since the last scrape.
+  let countedAt = -1;
+  const phases = new Gauge({
+    name: 'romana_server_endpoints',
+    help: 'Endpoints by phase',
+    labelNames: ['phase'],
+    registers,
+    collect() {
+      const { revision } = sources.store.position();
+      if (revision === countedAt) return;
+      const counts = { pending: 0, ready: 0, failed: 0, removing: 0 };
+      sources.store.read((tx) => {
+        for (const { value } of tx.list('endpoint')) counts[value.phase] += 1;
+      });
+      for (const [phase, count] of Object.entries(counts)) phases.set({ phase }, count);
+      countedAt = revision;
+    },
+  });
+  return {
+    request(operation, code, seconds) {
+      requests.inc({ operation, code });
+      durations.observe({ operation }, seconds);
+    },
+    text: () => registry.metrics(),
+  };
+}
