@@ -10,7 +10,7 @@ import { createKernelFacts } from './drivers/iproute2/facts.ts';
 import { createLinkDriver } from './drivers/iproute2/links.ts';
 import { createRouteDriver } from './drivers/iproute2/routes.ts';
 import { NftablesDriver } from './drivers/nftables/driver.ts';
-import { createRunner, spawnLines } from './exec.ts';
+import { createRunner } from './exec.ts';
 import { kernelFiles } from './files.ts';
 import { serveLocalApi } from './local-api.ts';
 import { ServerLink } from './server-link.ts';
@@ -22,7 +22,7 @@ export interface RunningAgent {
 }
 
 /** Resolves when the agent looks after the kernel and serves its own API; joining the control plane is tried until it succeeds. */
-export async function startAgent(configFile: string): Promise<RunningAgent> {
+export async function runAgent(configFile: string): Promise<RunningAgent> {
   const config = readAgentConfig(configFile);
   const log = createLog({ level: config.logLevel, base: { part: 'agent', host: config.host } });
   const ca = inlineOrFile(config.ca, config.caFile, 'certificate authority');
@@ -59,7 +59,7 @@ export async function startAgent(configFile: string): Promise<RunningAgent> {
       routes: createRouteDriver(runner),
       conntrack: createConntrack(runner),
       facts: createKernelFacts(runner, kernelFiles),
-      events: createKernelEvents({ spawnLines, timers: systemTimers, log }),
+      events: createKernelEvents({ timers: systemTimers }),
     },
     controlPlane: link,
     files,
@@ -76,14 +76,4 @@ export async function startAgent(configFile: string): Promise<RunningAgent> {
       link.close();
     },
   };
-}
-
-/** `romana agent run`: until SIGINT or SIGTERM. */
-export async function runAgent(configFile: string): Promise<void> {
-  const running = await startAgent(configFile);
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
-  });
-  await running.stop();
 }
