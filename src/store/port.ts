@@ -105,7 +105,7 @@ export interface Store {
   position(): Position;
   /** Changes after `revision` in order, whole revisions only; about `limit` of them. 'compacted': older ones were dropped. */
   changesSince(revision: number, limit: number): Change[] | 'compacted';
-  /** Called after each durable commit that moved the revision. */
+  /** Called after each durable commit that moved the revision, before those who wrote get their answers. */
   onCommit(listener: (revision: number) => void): Cancel;
   close(): void;
 }

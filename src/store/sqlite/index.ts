@@ -172,8 +172,9 @@ class SqliteStore implements Store {
       this.#abandon(jobs, before, error);
       return;
     }
-    for (const answer of answers) answer();
+    // Listeners first: who goes on after its answer may count on them knowing.
     if (this.#revision > before.revision) this.#announce(this.#revision);
+    for (const answer of answers) answer();
   }
 
   /** Runs one job inside its savepoint; what it answers is called after COMMIT. Throws only when the database itself fails. */
