@@ -1,0 +1,360 @@
+/**
+ * A running lab as an object: `romana lab` is its first user, tests are the others. It must be started inside network and mount
+ * namespaces of its own, with an empty private /run; it undoes nothing, all of it vanishes with them.
+ *
+ * 1. What it says about endpoints comes from the control plane and the agents, what it counts comes from the kernel.
+ * 2. Server and agents are processes like any other: they may be stopped, killed and started again at any time.
+ */
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { createRunner, type Runner } from '#agent/exec.ts';
+import { type Client, createClient, errorOfAnswer } from '#contract/client.ts';
+import type { Attachment, Endpoint, Host, Topology } from '#contract/model.ts';
+import { RomanaError } from '#core/errors.ts';
+import { type Connection, connect, connectUnix } from '#net/https.ts';
+import { type Counts, kernelCounts } from './counts.ts';
+import { addNamespaces, applyPlan, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
+import { type HostPlan, type LabPlan, NETWORKS, switchRoutes, underlay } from './plan.ts';
+import { type ProbeRequest, type ProbeResult, Prober } from './probe.ts';
+import { Process, until } from './processes.ts';
+import { TENANTS, type Tenant } from './spread.ts';
+
+export const STATE_DIR = '/run/romana-lab';
+
+export interface LabSetup {
+  readonly plan: LabPlan;
+  /** What starts `romana`: program and first arguments. */
+  readonly command: readonly string[];
+  readonly stateDir?: string;
+  readonly tenants?: readonly Tenant[];
+  readonly say?: (line: string) => void;
+}
+export interface EndpointWish {
+  readonly tenant: string;
+  readonly segment: string;
+  /** Also the name of its namespace. */
+  readonly name: string;
+  readonly host: string;
+  readonly networks?: readonly string[];
+  readonly addresses?: readonly string[];
+  readonly endpointId?: number;
+  readonly sourcePrefixes?: readonly string[];
+}
+export interface LabProbeWish extends Omit<ProbeRequest, 'netns'> {
+  /** Name of the namespace to send from. */
+  readonly from: string;
+}
+
+export class Lab {
+  readonly plan: LabPlan;
+  readonly stateDir: string;
+  readonly run: Runner = createRunner();
+  readonly #command: readonly string[];
+  readonly #say: (line: string) => void;
+  readonly #agents = new Map<string, Process>();
+  readonly #endpoints = new Set<string>();
+  readonly #prober = new Prober();
+  #server: Process | undefined;
+  #connection: Connection | undefined;
+  #client: Client | undefined;
+
+  private constructor(setup: LabSetup) {
+    this.plan = setup.plan;
+    this.stateDir = setup.stateDir ?? STATE_DIR;
+    this.#command = setup.command;
+    this.#say = setup.say ?? (() => undefined);
+  }
+
+  /** Everything but endpoints: underlay, server, objects, switches' routes, agents that are ready. */
+  static async start(setup: LabSetup): Promise<Lab> {
+    const lab = new Lab(setup);
+    try {
+      await lab.#build(setup.tenants ?? TENANTS);
+      return lab;
+    } catch (error) {
+      await lab.stop();
+      throw error;
+    }
+  }
+
+  get client(): Client {
+    if (this.#client === undefined)
+      throw new RomanaError('unavailable', "The lab's server was never started.");
+    return this.#client;
+  }
+
+  get processes(): readonly Process[] {
+    return [...(this.#server === undefined ? [] : [this.#server]), ...this.#agents.values()];
+  }
+
+  host(name: string): HostPlan {
+    const host = this.plan.hosts.find((host) => host.name === name);
+    if (host === undefined) throw new RomanaError('not_found', `The lab has no host ${name}.`);
+    return host;
+  }
+
+  /** Runs a program in a namespace: a switch, a host, an endpoint or `control`. */
+  exec(namespace: string, argv: readonly string[], options?: Parameters<Runner>[1]): ReturnType<Runner> {
+    return runIn(this.run, namespace)(argv, options);
+  }
+
+  counts(host: string): Promise<Counts> {
+    return kernelCounts(runIn(this.run, host));
+  }
+
+  probe(wishes: readonly LabProbeWish[]): Promise<ProbeResult[]> {
+    return this.#prober.probe(
+      wishes.map(({ from, ...wish }) => Object.assign(wish, { netns: netnsPath(from) })),
+    );
+  }
+
+  // ---- server
+
+  async startServer(): Promise<void> {
+    const dir = join(this.stateDir, 'server');
+    const listen = [`${this.plan.control4}:7443`, `[${this.plan.control6}]:7443`];
+    const flags = [
+      '--data-dir',
+      dir,
+      '--name',
+      'control',
+      ...listen.flatMap((address) => ['--listen', address]),
+    ];
+    const server = this.#spawn('server', 'control', ['server', ...flags]);
+    this.#server = server;
+    this.#connection?.close();
+    this.#connection = await until(
+      'ready',
+      60_000,
+      async () => this.#connectServer(join(dir, 'client.yaml')),
+      server,
+    );
+    this.#client = createClient({ transport: this.#connection.transport });
+  }
+
+  async stopServer(): Promise<void> {
+    await this.#server?.stop();
+  }
+
+  async killServer(): Promise<void> {
+    await this.#server?.kill();
+  }
+
+  async #connectServer(clientFile: string): Promise<Connection | undefined> {
+    let file: { server: string; ca: string; token: string };
+    try {
+      file = parse(readFileSync(clientFile, 'utf8')) as typeof file;
+    } catch {
+      return undefined;
+    }
+    const connection = connect(file);
+    const answer = await connection.transport({ method: 'GET', path: '/readyz' }).catch((error: unknown) => {
+      connection.close();
+      throw error;
+    });
+    if (answer.status === 200) return connection;
+    connection.close();
+    return undefined;
+  }
+
+  // ---- agents
+
+  agentSocket(host: string): string {
+    return join(this.stateDir, 'hosts', host, 'run', 'agent.sock');
+  }
+
+  /** The agent's own API. */
+  async agentCall(host: string, method: string, path: string, body?: unknown): Promise<unknown> {
+    const connection = connectUnix({ socketPath: this.agentSocket(host) });
+    try {
+      const answer = await connection.transport({ method, path, ...(body === undefined ? {} : { body }) });
+      if (answer.status < 200 || answer.status > 299) throw errorOfAnswer(answer.status, answer.body);
+      return answer.body;
+    } finally {
+      connection.close();
+    }
+  }
+
+  startAgent(host: string): void {
+    const config = join(this.stateDir, 'hosts', host, 'agent.yaml');
+    this.#agents.set(host, this.#spawn(`agent of ${host}`, host, ['agent', '--config', config]));
+  }
+
+  async agentReady(host: string, timeoutMs = 30_000): Promise<void> {
+    await until(
+      'ready',
+      timeoutMs,
+      async () => (await this.agentCall(host, 'GET', '/readyz'), true),
+      this.#agents.get(host),
+    );
+  }
+
+  async stopAgent(host: string): Promise<void> {
+    await this.#agents.get(host)?.stop();
+  }
+
+  async killAgent(host: string): Promise<void> {
+    await this.#agents.get(host)?.kill();
+  }
+
+  async restartAgent(host: string): Promise<void> {
+    await this.stopAgent(host);
+    this.startAgent(host);
+    await this.agentReady(host);
+  }
+
+  #spawn(name: string, namespace: string, args: readonly string[]): Process {
+    const log = join(this.stateDir, 'log', `${name.replaceAll(' ', '-')}.log`);
+    return new Process(name, ['ip', 'netns', 'exec', namespace, ...this.#command, ...args], log);
+  }
+
+  // ---- endpoints
+
+  /** Makes the namespace and asks whoever allocates on that host; resolves when it is wired, enforced and answers probes. */
+  async endpoint(wish: EndpointWish): Promise<Endpoint> {
+    const { tenant, segment, name } = wish;
+    const host = this.host(wish.host);
+    await this.namespaces([name]);
+    const attachment: Attachment = { kind: 'veth-netns', netns: netnsPath(name), ifname: 'eth0' };
+    const { networks, addresses, sourcePrefixes, endpointId } = wish;
+    const body = {
+      name,
+      attachment,
+      ...(networks === undefined ? {} : { networks: [...networks] }),
+      ...(addresses === undefined ? {} : { addresses: [...addresses] }),
+      ...(sourcePrefixes === undefined ? {} : { sourcePrefixes: [...sourcePrefixes] }),
+      ...(endpointId === undefined ? {} : { endpointId }),
+    };
+    const params = { tenant, segment };
+    if (host.allocator === 'agent') {
+      await this.agentCall(host.name, 'POST', '/v1/endpoints', { ...params, ...body });
+    } else {
+      await this.client.endpointCreate({ params, body: { ...body, host: host.name } });
+    }
+    const endpoint = await this.#endpointReady(wish);
+    await this.#prober.listen(netnsPath(name));
+    return endpoint;
+  }
+
+  /** Removes it through whoever allocated it, and its namespace. */
+  async removeEndpoint({ tenant, segment, name, host }: EndpointWish): Promise<void> {
+    if (this.host(host).allocator === 'agent') {
+      const path = [tenant, segment, name].map(encodeURIComponent).join('/');
+      await this.agentCall(host, 'DELETE', `/v1/endpoints/${path}`);
+    } else {
+      await this.client.endpointDelete({ params: { tenant, segment, name } });
+    }
+    await this.#prober.release(netnsPath(name));
+    this.#endpoints.delete(name);
+    await deleteNamespace(this.run, name);
+  }
+
+  /** Namespaces for endpoints, those that are not there yet, all by one program. */
+  async namespaces(names: readonly string[]): Promise<void> {
+    const missing = names.filter((name) => !this.#endpoints.has(name));
+    for (const name of missing) this.#endpoints.add(name);
+    await addNamespaces(this.run, missing);
+  }
+
+  /** An endpoint that the agent made is known to the server a moment later. */
+  #endpointReady({ tenant, segment, name, host }: EndpointWish): Promise<Endpoint> {
+    const params = { tenant, segment, name };
+    const check = async (): Promise<Endpoint | undefined> => {
+      const endpoint = await this.client.endpointShow({ params }).catch((error: unknown) => {
+        if (error instanceof RomanaError && error.code === 'not_found') return undefined;
+        throw error;
+      });
+      if (endpoint?.phase === 'failed') {
+        throw new RomanaError(
+          'internal',
+          `Endpoint ${tenant}/${segment}/${name} failed: ${endpoint.message}`,
+        );
+      }
+      return endpoint?.phase === 'ready' ? endpoint : undefined;
+    };
+    return until(`sure that ${tenant}/${segment}/${name} is ready`, 60_000, check, this.#agents.get(host));
+  }
+
+  /** Until every host has applied the newest revision. */
+  async settled(timeoutMs = 60_000): Promise<void> {
+    await until('applied everywhere', timeoutMs, async () => {
+      const { hosts } = await this.client.status();
+      return hosts.every((host) => host.joined && host.current) ? true : undefined;
+    });
+  }
+
+  /** Ends what it started. The namespaces stay; they go with the process that holds them. */
+  async stop(): Promise<void> {
+    this.#prober.close();
+    this.#connection?.close();
+    await Promise.all(this.processes.map((process) => process.kill()));
+  }
+
+  // ---- construction
+
+  async #build(tenants: readonly Tenant[]): Promise<void> {
+    for (const dir of ['log', 'bin', 'server', ...this.plan.hosts.map(({ name }) => `hosts/${name}`)]) {
+      mkdirSync(join(this.stateDir, dir), { recursive: true, mode: 0o700 });
+    }
+    this.#writeLauncher();
+    this.#say(`underlay: ${this.plan.racks.length} racks, ${this.plan.hosts.length} hosts`);
+    await buildUnderlay(this.run, underlay(this.plan));
+    this.#say('control plane');
+    await this.startServer();
+    const { hosts, topology } = await this.#createObjects(tenants);
+    const cidrs = new Map(hosts.map((host) => [host.name, host.ids.map(({ cidr }) => cidr)]));
+    for (const part of switchRoutes(this.plan, topology.aggregates, cidrs)) await applyPlan(this.run, part);
+    this.#say('agents');
+    for (const host of hosts) await this.#configureAgent(host.name);
+    for (const host of hosts) this.startAgent(host.name);
+    const patience = 30_000 + 4_000 * hosts.length;
+    await Promise.all(hosts.map((host) => this.agentReady(host.name, patience)));
+  }
+
+  async #createObjects(tenants: readonly Tenant[]): Promise<{ hosts: Host[]; topology: Topology }> {
+    const { client } = this;
+    for (const { name, cidr, layout } of NETWORKS) {
+      await client.networkCreate({ body: { name, cidr, layout, quarantineSeconds: 5 } });
+    }
+    const groups = this.plan.racks.map(({ name }) => ({ name }));
+    const topology = await client.topologyApply({ body: { groups } });
+    const hosts: Host[] = [];
+    for (const { name, address4, address6, rack, allocator } of this.plan.hosts) {
+      const addresses = [address4, address6];
+      hosts.push(await client.hostCreate({ body: { name, addresses, group: rack.name, allocator } }));
+    }
+    for (const { name, isolation, segments } of tenants) {
+      await client.tenantCreate({ body: { name, isolation } });
+      for (const segment of segments)
+        await client.segmentCreate({ params: { tenant: name }, body: { name: segment } });
+    }
+    return { hosts, topology };
+  }
+
+  async #configureAgent(host: string): Promise<void> {
+    const dir = join(this.stateDir, 'hosts', host);
+    const { token } = await this.client.hostJoinToken({ params: { name: host }, body: {} });
+    const file = parse(readFileSync(join(this.stateDir, 'server', 'client.yaml'), 'utf8')) as {
+      server: string;
+      ca: string;
+    };
+    const config = {
+      host,
+      server: file.server,
+      ca: file.ca,
+      joinToken: token,
+      stateDir: join(dir, 'state'),
+      runDir: join(dir, 'run'),
+    };
+    writeFileSync(join(dir, 'agent.yaml'), stringify(config), { mode: 0o600 });
+  }
+
+  /** `romana` for shells inside the lab. */
+  #writeLauncher(): void {
+    const words = this.#command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    const path = join(this.stateDir, 'bin', 'romana');
+    writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`);
+    chmodSync(path, 0o755);
+  }
+}

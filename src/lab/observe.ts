@@ -1,0 +1,163 @@
+/** Fills the lab with endpoints, looks at everything, and makes the document of it. */
+import type { LabDocument, LabMtuProbe, LabProbe } from '#contract/lab.ts';
+import type { DecodedAddress, Endpoint } from '#contract/model.ts';
+import { RomanaError } from '#core/errors.ts';
+import type { Lab, LabProbeWish } from './harness.ts';
+import { PROBE_PORT, type ProbeResult } from './probe.ts';
+import { pooled } from './processes.ts';
+import { type EndpointPlan, expected, keyOf, type Probe, planProbes } from './spread.ts';
+
+export interface Placed {
+  readonly plan: EndpointPlan;
+  readonly endpoint: Endpoint;
+  /** In the order of the endpoint's addresses. */
+  readonly decoded: readonly DecodedAddress[];
+}
+export interface Observation {
+  readonly placed: readonly Placed[];
+  readonly document: LabDocument;
+  readonly sampled: boolean;
+}
+
+export async function placeEndpoints(lab: Lab, plans: readonly EndpointPlan[]): Promise<Placed[]> {
+  await lab.namespaces(plans.map(({ name }) => name));
+  const endpoints = await pooled(plans, 16, ({ tenant, segment, name, host }) =>
+    lab.endpoint({ tenant, segment, name, host: host.name }),
+  );
+  await lab.settled();
+  return pooled(
+    plans.map((plan, i) => ({ plan, endpoint: endpoints[i] as Endpoint })),
+    8,
+    async ({ plan, endpoint }) => {
+      const decoded: DecodedAddress[] = [];
+      for (const { address } of endpoint.addresses)
+        decoded.push(await lab.client.addressExplain({ params: { address } }));
+      return { plan, endpoint, decoded };
+    },
+  );
+}
+
+const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
+
+function addressIn(placed: ReadonlyMap<EndpointPlan, Placed>, plan: EndpointPlan, family: 4 | 6): string {
+  const address = placed
+    .get(plan)
+    ?.endpoint.addresses.find((own) => familyOf(own.address) === family)?.address;
+  if (address === undefined) throw new RomanaError('internal', `${keyOf(plan)} has no IPv${family} address.`);
+  return address;
+}
+
+/** Nothing may be lost by chance: a probe that should pass and did not is repeated once, alone with its like and with more time. */
+async function probeTwice(
+  lab: Lab,
+  wishes: readonly (LabProbeWish & { expected: 'allow' | 'deny' })[],
+): Promise<ProbeResult[]> {
+  const results = await lab.probe(wishes);
+  const lost = wishes.flatMap((wish, i) =>
+    wish.expected === 'allow' && results[i]?.observed === 'deny' ? [i] : [],
+  );
+  const again = await lab.probe(
+    lost.map((i) => Object.assign({ ...wishes[i] } as LabProbeWish, { timeoutMs: 2000 })),
+  );
+  for (const [n, i] of lost.entries()) results[i] = again[n] as ProbeResult;
+  return results;
+}
+
+async function observeMatrix(
+  lab: Lab,
+  placed: ReadonlyMap<EndpointPlan, Placed>,
+  probes: readonly Probe[],
+): Promise<LabProbe[]> {
+  const wishes = probes.map(({ from, to, family, protocol }) => ({
+    from: from.name,
+    family,
+    protocol,
+    address: addressIn(placed, to, family),
+    expected: expected(from, to),
+  }));
+  const results = await probeTwice(lab, wishes);
+  return probes.map(({ from, to, family, protocol }, i) => ({
+    from: keyOf(from),
+    to: keyOf(to),
+    family,
+    protocol,
+    port: protocol === 'tcp' || protocol === 'udp' ? PROBE_PORT : null,
+    expected: expected(from, to),
+    observed: results[i]?.observed ?? 'deny',
+  }));
+}
+
+/** Between two endpoints as far apart as there are: a packet of the full MTU passes unfragmented, one byte more does not leave. */
+async function observeMtu(lab: Lab, placed: ReadonlyMap<EndpointPlan, Placed>): Promise<LabMtuProbe[]> {
+  const plans = [...placed.keys()];
+  const pairs = plans.flatMap((from) =>
+    plans.filter((to) => to !== from && expected(from, to) === 'allow').map((to) => ({ from, to })),
+  );
+  const pair =
+    pairs.find(({ from, to }) => from.host.rack !== to.host.rack) ??
+    pairs.find(({ from, to }) => from.host !== to.host) ??
+    pairs[0];
+  if (pair === undefined) return [];
+  const { from, to } = pair;
+  const { stdout } = await lab.exec(from.name, ['ip', '-j', 'link', 'show', 'dev', 'eth0']);
+  const mtu = (JSON.parse(stdout) as { mtu: number }[])[0]?.mtu ?? 0;
+  const cases = ([4, 6] as const).flatMap((family) => [
+    { family, size: mtu, expected: 'allow' as const },
+    { family, size: mtu + 1, expected: 'deny' as const },
+  ]);
+  const results = await probeTwice(
+    lab,
+    cases.map(({ family, size, expected }) => ({
+      from: from.name,
+      family,
+      protocol: family === 4 ? ('icmp' as const) : ('icmpv6' as const),
+      address: addressIn(placed, to, family),
+      size,
+      expected,
+    })),
+  );
+  return cases.map(({ family, size, expected }, i) => ({
+    from: keyOf(from),
+    to: keyOf(to),
+    family,
+    size,
+    expected,
+    observed: results[i]?.observed ?? 'deny',
+  }));
+}
+
+async function observeHosts(lab: Lab): Promise<LabDocument['hosts']> {
+  const { items } = await lab.client.hostList();
+  return pooled(lab.plan.hosts, 4, async ({ name, rack }) => {
+    const ids = items.find((host) => host.name === name)?.ids ?? [];
+    const cidrs = (family: 4 | 6): string[] =>
+      ids.map(({ cidr }) => cidr).filter((cidr) => familyOf(cidr) === family);
+    return { name, rack: rack.name, cidrs: cidrs(4), cidrs6: cidrs(6), ...(await lab.counts(name)) };
+  });
+}
+
+/** `started`: when the lab began, in milliseconds of `performance.timeOrigin + performance.now()`. */
+export async function observe(lab: Lab, placed: readonly Placed[], started: number): Promise<Observation> {
+  const byPlan = new Map(placed.map((one) => [one.plan, one]));
+  const plans = placed.map(({ plan }) => plan);
+  const probes = planProbes(plans);
+  const matrix = await observeMatrix(lab, byPlan, probes);
+  const mtu = await observeMtu(lab, byPlan);
+  const hosts = await observeHosts(lab);
+  const as = (one: { expected: string; observed: string }): boolean => one.expected === one.observed;
+  const document: LabDocument = {
+    ok: matrix.every(as) && mtu.every(as),
+    hosts,
+    endpoints: placed.map(({ plan, endpoint }) => ({
+      name: keyOf(plan),
+      host: plan.host.name,
+      tenant: plan.tenant,
+      segment: plan.segment,
+      addresses: endpoint.addresses.map(({ address }) => address),
+    })),
+    matrix,
+    mtu,
+    seconds: Math.round((performance.timeOrigin + performance.now() - started) / 100) / 10,
+  };
+  return { placed, document, sampled: probes.length < plans.length * (plans.length - 1) * 6 };
+}
