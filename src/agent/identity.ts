@@ -2,11 +2,11 @@
  * The certificate of this host: asked for once with a join token, renewed in good time. The key is made here and never leaves the
  * host. Imports contract, net, core.
  */
-import { webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import { X509Certificate } from 'node:crypto';
 import { createClient } from '#contract/client.ts';
 import type * as m from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
+import { createCsr, createKey } from '#net/csr.ts';
 import { connect } from '#net/https.ts';
 import type { StateFiles } from './agent.ts';
 
@@ -15,7 +15,6 @@ export interface Identity {
   readonly key: string;
 }
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const keyFile = 'host.key';
 const certificateFile = 'host.crt';
 
@@ -33,7 +32,7 @@ export async function join(options: {
   readonly files: StateFiles;
 }): Promise<Identity> {
   const { host, server, ca, token, files } = options;
-  const request = await certificateRequest(host);
+  const request = certificateRequest(host);
   const connection = connect({ server, ca });
   try {
     await files.write(keyFile, request.key);
@@ -51,7 +50,7 @@ export async function renew(
   ask: (csr: string) => Promise<m.Certificate>,
   files: StateFiles,
 ): Promise<Identity> {
-  const request = await certificateRequest(host);
+  const request = certificateRequest(host);
   const answer = await ask(request.csr);
   await files.write(keyFile, request.key);
   await files.write(certificateFile, answer.certificate);
@@ -60,13 +59,13 @@ export async function renew(
 
 /** Milliseconds since the epoch: when two thirds of the certificate's time are over. */
 export function renewalTime(certificate: string): number {
-  const { notBefore, notAfter } = parseCertificate(certificate);
-  return notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3;
+  const { validFromDate, validToDate } = parseCertificate(certificate);
+  return validFromDate.getTime() + ((validToDate.getTime() - validFromDate.getTime()) * 2) / 3;
 }
 
-function parseCertificate(text: string): x509.X509Certificate {
+function parseCertificate(text: string): X509Certificate {
   try {
-    return new x509.X509Certificate(text);
+    return new X509Certificate(text);
   } catch (cause) {
     throw new RomanaError(
       'certificate_invalid',
@@ -76,15 +75,8 @@ function parseCertificate(text: string): x509.X509Certificate {
   }
 }
 
-async function certificateRequest(host: string): Promise<{ csr: string; key: string }> {
-  x509.cryptoProvider.set(webcrypto);
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  // The server ignores the subject: whose certificate it becomes is decided by the token or the present certificate.
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: [{ CN: [host] }],
-    keys,
-    signingAlgorithm: algorithm,
-  });
-  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
-  return { csr: request.toString('pem'), key: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY') };
+/** The server ignores the name in it: whose certificate it becomes is decided by the token or the present certificate. */
+function certificateRequest(host: string): { csr: string; key: string } {
+  const key = createKey();
+  return { csr: createCsr(key, host), key };
 }
