@@ -21,5 +21,3 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const [{ run }, { processWorld }] = await Promise.all([import('./run.ts'), import('./process-world.ts')]);
 process.exitCode = await run(process.argv.slice(2), processWorld);
-
-export {};

@@ -43,8 +43,9 @@ export function readValue(rule: ValueRule, texts: readonly string[]): Json {
     case 'layout':
       return asUsage(() => parseLayout(last));
     case 'json':
-      return readJson(rule.flag, last);
+      break;
   }
+  return readJson(rule.flag, last);
 }
 
 function readPairs(flag: string, texts: readonly string[]): Record<string, string> {

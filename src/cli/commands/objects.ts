@@ -24,8 +24,9 @@ export function addObjectCommands(program: Command, world: World): void {
   for (const spec of specs) {
     const command = group(program, spec.noun, nouns[spec.noun] ?? spec.noun).command(spec.verb);
     command.summary(spec.route.summary).description(`${spec.route.summary}.`);
-    if (spec.key.length > 0) command.argument(takesFile(spec) ? '[name]' : '<name>', argumentText(spec));
-    if (takesFile(spec))
+    if (spec.key.length > 0)
+      command.argument(spec.verb === 'create' ? '[name]' : '<name>', argumentText(spec));
+    if (spec.route.body)
       command.option('-f, --file <FILE>', 'YAML or JSON file with the fields; - is standard input');
     addOptions(command, spec);
     withServer(command).action(async (...args: unknown[]) => {
@@ -33,10 +34,6 @@ export function addObjectCommands(program: Command, world: World): void {
       await run(spec, world, name, command.opts());
     });
   }
-}
-
-function takesFile(spec: CommandSpec): boolean {
-  return spec.route.body;
 }
 
 function argumentText(spec: CommandSpec): string {

@@ -1,0 +1,34 @@
+/** Programs that the product and its tests run, and the Debian packages that hold them. `scripts/bootstrap` has the same list. */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+
+export const packageOf: Readonly<Record<string, string>> = {
+  flock: 'util-linux',
+  unshare: 'util-linux',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  ip: 'iproute2',
+  nft: 'nftables',
+  conntrack: 'conntrack',
+  ps: 'procps',
+  sysctl: 'procps',
+  ping: 'iputils-ping',
+  tcpdump: 'tcpdump',
+  perl: 'perl-base',
+};
+
+function present(program: string): boolean {
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+export function missingPrograms(): string[] {
+  return Object.keys(packageOf).filter((program) => !present(program));
+}

@@ -1,0 +1,10 @@
+/**
+ * How much the expensive tests do: a seeded slice by default, the stated volumes with `npm run test:full` (ROMANA_TEST_SIZE=full).
+ * The one place to change a size.
+ */
+export const full = process.env['ROMANA_TEST_SIZE'] === 'full';
+
+export const sizes = {
+  /** Runs of a property, where a test does not say its own. */
+  propertyRuns: full ? 1000 : 100,
+} as const;
