@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type Client, requestPath } from '#contract/client.ts';
 import { readDocument } from '../document.ts';
+import { asUsage } from '../exit.ts';
 import { formatOf, type Item, writeList, writeObject } from '../output.ts';
 import { buildRequest, type RequestParts } from '../request.ts';
 import { type CommandSpec, specs } from '../spec.ts';
@@ -52,7 +53,7 @@ async function run(
   const document = typeof file === 'string' ? await readDocument(file, () => world.stdin()) : undefined;
   const parts = buildRequest(spec, { name, options: occurrences(spec, options), document });
   // Names that cannot stand in a path are refused before there is a connection.
-  requestPath(spec.route, parts);
+  asUsage(() => requestPath(spec.route, parts));
   const answer = await withClient(world, options, (client) => call(client, spec, parts));
   if (answer === undefined) {
     if (formatOf(options) === 'table' && options.quiet !== true) world.out(`${doneText(spec, parts)}\n`);
