@@ -1,0 +1,113 @@
+/** `romana server`: puts store, services, watch, authentication and HTTP together, and takes them apart in order. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { formatAddress, tryParseAddress } from '#core/address/index.ts';
+import type { Clock, Log } from '#core/ports.ts';
+import { createLog, systemClock, systemRandom, systemTimers } from '#runtime/index.ts';
+import { openSqliteStore } from '#store/sqlite/index.ts';
+import { type Auth, createAuth } from './auth/auth.ts';
+import type { ServerConfig } from './config.ts';
+import { privateDirectory, readPrivateFile, writePrivateFile } from './files.ts';
+import { type ListenAddress, startHttp } from './http/app.ts';
+import { openPki, type Pki } from './pki/files.ts';
+import { createServices } from './services/index.ts';
+import { WatchHub } from './watch/hub.ts';
+
+export interface RunningServer {
+  /** Addresses and real ports. */
+  readonly listening: readonly ListenAddress[];
+  /** File with server, authority and admin token, for the command line. */
+  readonly clientFile: string;
+  /** Ends watch streams, lets running requests finish (5 s), closes the store. Twice is once. */
+  stop(): Promise<void>;
+}
+export interface Surroundings {
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+export const serverVersion: string = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+const graceMs = 5_000;
+
+/** What the certificate is for: this machine, where we listen, and what the operator says. */
+function certificateNames(config: ServerConfig): string[] {
+  const wildcard = new Set(['0.0.0.0', '::']);
+  const listened = config.listen.map(({ host }) => host).filter((host) => !wildcard.has(host));
+  const canonical = [...config.names, ...listened].map((name) => {
+    const address = tryParseAddress(name);
+    return address === undefined ? name.toLowerCase() : formatAddress(address);
+  });
+  return [...new Set(['localhost', '127.0.0.1', '::1', ...canonical])].sort();
+}
+
+/** The address that a client on this machine dials. */
+export function serverUrl({ host, port }: ListenAddress): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `https://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+function clientText(server: string, pki: Pki, token: string): string {
+  return stringify({ server, ca: pki.authority.certificate, token });
+}
+
+/** Keeps the token of an existing file, and brings address and authority up to date. A lost or emptied file gets a new admin token. */
+async function writeClientFile(path: string, server: string, pki: Pki, auth: Auth): Promise<void> {
+  const before = readPrivateFile(path);
+  const token = /^token: (romana_\S+)$/m.exec(before ?? '')?.[1];
+  const text = clientText(server, pki, token ?? (await auth.issueAdminToken()));
+  if (text !== before) writePrivateFile(path, text);
+}
+
+/**
+ * Starts a server and resolves when it listens. Throws `store_busy` when another server uses the data directory, and clear errors
+ * for files that are broken, open to others or expired.
+ */
+export async function runServer(
+  config: ServerConfig,
+  surroundings: Surroundings = {},
+): Promise<RunningServer> {
+  const clock = surroundings.clock ?? systemClock;
+  const log = surroundings.log ?? createLog({ level: config.logLevel, base: { part: 'server' } });
+  privateDirectory(config.dataDir);
+  // first of all: it is the lock on the data directory
+  const store = openSqliteStore({ path: join(config.dataDir, 'romana.db'), clock });
+  try {
+    const pki = openPki(join(config.dataDir, 'pki'), certificateNames(config), clock.now());
+    const auth = createAuth({ store, clock, random: systemRandom, log, authority: pki.authority });
+    await auth.prune();
+    const hub = new WatchHub({ store, clock, timers: systemTimers });
+    const services = createServices({ store, clock, random: systemRandom, log, version: serverVersion });
+    const http = await startHttp(
+      { store, services, hub, auth, pki, clock, log, version: serverVersion },
+      config.listen,
+    );
+    const clientFile = join(config.dataDir, 'client.yaml');
+    const [first] = http.listening;
+    try {
+      if (first !== undefined) await writeClientFile(clientFile, serverUrl(first), pki, auth);
+    } catch (error) {
+      await http.stop(0);
+      throw error;
+    }
+    log.info({ listening: http.listening, revision: store.position().revision }, 'server runs');
+    let stopped: Promise<void> | undefined;
+    return {
+      listening: http.listening,
+      clientFile,
+      stop() {
+        stopped ??= http.stop(graceMs).then(() => {
+          store.close();
+          log.info({}, 'server stopped');
+        });
+        return stopped;
+      },
+    };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
