@@ -6,12 +6,16 @@
  * 3. A program that is missing is named together with the package that holds it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { RomanaError } from '#core/errors.ts';
 import type { Cancel, Timers } from '#core/ports.ts';
 
 export interface RunOptions {
   readonly stdin?: string;
+  /** For programs that open /dev/stdin anew, which the socket that they get otherwise does not allow: an unnamed file. */
+  readonly reopenStdin?: boolean;
   readonly timeoutMs?: number;
   /** Bytes of standard output and standard error together. */
   readonly maxOutput?: number;
@@ -53,7 +57,9 @@ export function createRunner({ timers = systemTimers }: { timers?: Timers } = {}
   return (argv, options = {}) =>
     new Promise<RunResult>((resolve, reject) => {
       const { timeoutMs = 10_000, maxOutput = 64 * 1024 * 1024, okCodes = [0] } = options;
-      const child = start(argv);
+      const input = options.reopenStdin === true ? unnamedFile(options.stdin ?? '') : null;
+      const child = start(argv, input ?? 'pipe');
+      if (input !== null) closeSync(input);
       const out: Buffer[] = [];
       const err: Buffer[] = [];
       let size = 0;
@@ -171,10 +177,19 @@ export function packageOf(program: string): string {
   return packages[program] ?? program;
 }
 
-function start(argv: readonly string[]): ChildProcess {
+const O_TMPFILE = 0o20200000;
+
+/** Has no name at any moment, so that nothing is left behind. */
+function unnamedFile(text: string): number {
+  const file = openSync(tmpdir(), O_TMPFILE | constants.O_RDWR, 0o600);
+  writeSync(file, text);
+  return file;
+}
+
+function start(argv: readonly string[], input: number | 'pipe' = 'pipe'): ChildProcess {
   const [program, ...rest] = argv;
   if (program === undefined) throw new RomanaError('internal', 'No program to run was given.');
-  return spawn(program, rest, { cwd: '/', env: environment, stdio: ['pipe', 'pipe', 'pipe'], shell: false });
+  return spawn(program, rest, { cwd: '/', env: environment, stdio: [input, 'pipe', 'pipe'], shell: false });
 }
 
 function notStarted(argv: readonly string[], error: Error): RomanaError {

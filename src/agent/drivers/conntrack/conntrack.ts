@@ -19,7 +19,11 @@ export function createConntrack(run: Runner): Conntrack {
   /** One process for any number of deletions; a line that matches nothing does not stop the others. */
   const batch = async (lines: readonly string[]): Promise<void> => {
     if (lines.length > 0)
-      await run(['conntrack', '-R', '-'], { stdin: `${lines.join('\n')}\n`, okCodes: [0, 1] });
+      await run(['conntrack', '-R', '-'], {
+        stdin: `${lines.join('\n')}\n`,
+        reopenStdin: true,
+        okCodes: [0, 1],
+      });
   };
   return {
     async flows() {
