@@ -1,15 +1,15 @@
 /** The iproute2 drivers against the real kernel: the contract, what only it can show, and how many processes it takes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { driverContract } from '#agent/drivers/iproute2/contract-test.ts';
 import {
   desiredLinks,
-  driverContract,
   linkRoute,
   refusals,
   type SeenLink,
   vethLink,
   type World,
-} from '#agent/drivers/iproute2/contract-test.ts';
+} from '#agent/drivers/iproute2/contract-world.ts';
 import { dumpInside, dumpLinks, dumpRoutes } from '#agent/drivers/iproute2/dump.ts';
 import { createKernelEvents } from '#agent/drivers/iproute2/events.ts';
 import { createKernelFacts } from '#agent/drivers/iproute2/facts.ts';
