@@ -2,24 +2,13 @@
  * Builds dist/romana.js: one ESM bundle, split so that server, agent and lab are loaded only by the commands that need them.
  * Chunks have names by content, and the entry is moved into place last, so that a `romana` that starts during a build works.
  */
-import {
-  chmodSync,
-  cpSync,
-  globSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
-/** Files that modules find beside themselves at run time. */
-const assets = globSync('src/*/*.{pl,sh}', { cwd: root });
 
 const started = new Date();
 const result = await build({
@@ -43,7 +32,6 @@ const result = await build({
 
 writeFileSync(join(dist, 'metafile.json'), JSON.stringify(result.metafile));
 writeFileSync(join(dist, 'package.json'), '{ "type": "module" }\n');
-for (const asset of assets) cpSync(join(root, asset), join(dist, basename(asset)));
 const entry = join(dist, 'romana.new.js');
 chmodSync(entry, 0o755);
 // As old as the sources that were read: a source that changed meanwhile is newer, and the next build takes it.
@@ -54,7 +42,6 @@ const kept = new Set([
   'romana.js',
   'metafile.json',
   'package.json',
-  ...assets.map((asset) => basename(asset)),
   ...Object.keys(result.metafile.outputs).map((path) => basename(path)),
 ]);
 for (const file of readdirSync(dist)) {

@@ -1,9 +1,9 @@
 /** `romana server`: puts store, services, watch, authentication and HTTP together, and takes them apart in order. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { formatAddress, tryParseAddress } from '#core/address/index.ts';
 import type { Clock, Log } from '#core/ports.ts';
+import { version } from '#core/version.ts';
 import { createLog, systemClock, systemRandom, systemTimers } from '#runtime/index.ts';
 import { openSqliteStore } from '#store/sqlite/index.ts';
 import { type Auth, createAuth } from './auth/auth.ts';
@@ -26,10 +26,6 @@ export interface Surroundings {
   readonly clock?: Clock;
   readonly log?: Log;
 }
-
-export const serverVersion: string = (
-  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-).version;
 
 const graceMs = 5_000;
 
@@ -80,11 +76,8 @@ export async function runServer(
     const auth = createAuth({ store, clock, random: systemRandom, log, authority: pki.authority });
     await auth.prune();
     const hub = new WatchHub({ store, clock, timers: systemTimers });
-    const services = createServices({ store, clock, random: systemRandom, log, version: serverVersion });
-    const http = await startHttp(
-      { store, services, hub, auth, pki, clock, log, version: serverVersion },
-      config.listen,
-    );
+    const services = createServices({ store, clock, random: systemRandom, log, version });
+    const http = await startHttp({ store, services, hub, auth, pki, clock, log, version }, config.listen);
     const clientFile = join(config.dataDir, 'client.yaml');
     const [first] = http.listening;
     try {
