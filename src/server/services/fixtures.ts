@@ -76,7 +76,7 @@ export function endpoint(
   });
 }
 
-export function byKey(key: string, query: { ifRevision?: number } = {}) {
+export function byKey(key: string) {
   const [tenantName = '', segmentName = '', name = ''] = key.split('/');
-  return { params: { tenant: tenantName, segment: segmentName, name }, query, body: undefined };
+  return { params: { tenant: tenantName, segment: segmentName, name }, query: {}, body: undefined };
 }

@@ -15,8 +15,7 @@ export class Connection {
   constructor(path: string, now: number, busyMs: number) {
     this.path = path;
     try {
-      // Created here and not by SQLite, whose files follow the umask; the WAL inherits the mode.
-      closeSync(openSync(path, 'a', 0o600));
+      create(path);
       chmodSync(path, 0o600);
     } catch (error) {
       throw storeError(Object.assign(new Error(String(error)), { errcode: 14 }), path);
@@ -66,6 +65,18 @@ export class Connection {
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+}
+
+/**
+ * Made here and not by SQLite, whose files follow the umask; the WAL inherits the mode. A file that is there must not be opened, not
+ * even to read it: closing any descriptor of it would drop this process's lock on it (POSIX), and a second server could start.
+ */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
 }
 
