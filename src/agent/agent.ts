@@ -80,6 +80,9 @@ export interface AgentStatus {
 const viewFile = 'view.json';
 /** The view changes in bursts; it is written when they settle. */
 const saveAfterMs = 500;
+/** A position alone is worth less: an older one costs some repeated events after a restart. */
+const savePositionAfterMs = 30_000;
+const adoptAgainMs = 1000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -95,8 +98,10 @@ export class Agent {
   #stopped = false;
   #stopWatch: Cancel = () => undefined;
   #cancelSave: Cancel | null = null;
+  #saveDue = Number.POSITIVE_INFINITY;
+  #cancelAdopt: Cancel = () => undefined;
   #saving: Promise<void> = Promise.resolve();
-  #adopting: Promise<void> = Promise.resolve();
+  #adopting: Promise<void> | null = null;
   #writes = 0;
 
   constructor(options: AgentOptions) {
@@ -110,6 +115,7 @@ export class Agent {
       },
       onPass: (outcome) => {
         this.#writes += outcome.changes.length;
+        this.#releaseRemoved();
         this.#reporter.wake();
       },
     });
@@ -134,6 +140,7 @@ export class Agent {
       allocator: () => this.#openAllocator(),
       view: () => this.#readyView(),
       reconcile: () => this.#reconciler.reconcile(),
+      last: () => this.#reconciler.last,
       now: () => new Date(clock.now()).toISOString(),
     });
   }
@@ -153,7 +160,8 @@ export class Agent {
     );
     this.#reconciler.start();
     this.#stopWatch = this.#options.controlPlane.follow(
-      this.#view.state?.position ?? null,
+      // A lost journal is rebuilt from everything that the server has recorded, not from what was saved here.
+      this.#mustAdopt ? null : (this.#view.state?.position ?? null),
       (event) => this.#take(event),
       (error) => {
         if (this.#connected) log.warn({ code: error.code }, `control plane away: ${error.message}`);
@@ -165,6 +173,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stopWatch();
+    this.#cancelAdopt();
     this.#reporter.stop();
     await this.#reconciler.stop();
     if (this.#cancelSave !== null) {
@@ -221,13 +230,12 @@ export class Agent {
   }
 
   #take(event: FollowedEvent): void {
+    const before = event.type === 'synced' ? [...(this.#view.state?.objects.network.keys() ?? [])] : [];
     const changed = this.#view.take(event);
-    if (event.type === 'object' && event.kind === 'network')
-      this.#allocator?.setNetwork(ipamNetwork(event.value));
-    if (event.type === 'gone' && event.kind === 'network') this.#allocator?.removeNetwork(event.key);
+    if (changed) this.#takeNetworks(event, before);
     if (event.type === 'synced' || event.type === 'position') this.#connected = true;
     if (!changed) return;
-    this.#saveSoon();
+    this.#saveSoon(event.type === 'position' ? savePositionAfterMs : saveAfterMs);
     if (event.type === 'synced') {
       if (this.#mustAdopt) this.#adopt();
       else this.#ready = true;
@@ -240,6 +248,16 @@ export class Agent {
       this.#releaseRemoved();
       this.#reconciler.trigger(5);
     }
+  }
+
+  #takeNetworks(event: FollowedEvent, before: readonly string[]): void {
+    const allocator = this.#openAllocator();
+    if (event.type === 'object' && event.kind === 'network') allocator.setNetwork(ipamNetwork(event.value));
+    if (event.type === 'gone' && event.kind === 'network') allocator.removeNetwork(event.key);
+    if (event.type !== 'synced') return;
+    const networks = this.#view.state?.objects.network ?? new Map<string, m.Network>();
+    for (const name of before) if (!networks.has(name)) allocator.removeNetwork(name);
+    for (const network of networks.values()) allocator.setNetwork(ipamNetwork(network));
   }
 
   /** The control plane may ask us to remove what we allocated. */
@@ -261,21 +279,26 @@ export class Agent {
 
   /** A new journal: takes over what the server has recorded as ours, before anybody is answered. */
   #adopt(): void {
-    this.#mustAdopt = false;
+    if (this.#adopting !== null) return;
     const recorded = [...(this.#view.state?.objects.endpoint ?? [])].filter(
       ([, endpoint]) =>
         endpoint.allocator === 'agent' &&
         endpoint.host === this.#options.host &&
         endpoint.phase !== 'removing',
     );
-    this.#adopting = this.#adoptAll(recorded).then(() => {
-      this.#ready = true;
-      this.#reconciler.trigger(0);
-    });
-    this.#adopting.catch((error: unknown) => {
-      this.#mustAdopt = true;
-      this.#options.log.error({ error }, 'recorded endpoints could not be taken over');
-    });
+    this.#adopting = this.#adoptAll(recorded).then(
+      () => {
+        this.#adopting = null;
+        this.#mustAdopt = false;
+        this.#ready = true;
+        this.#reconciler.trigger(0);
+      },
+      (error: unknown) => {
+        this.#adopting = null;
+        this.#options.log.error({ error }, 'recorded endpoints could not be taken over yet');
+        if (!this.#stopped) this.#cancelAdopt = this.#options.timers.after(adoptAgainMs, () => this.#adopt());
+      },
+    );
   }
 
   async #adoptAll(recorded: readonly (readonly [string, m.Endpoint])[]): Promise<void> {
@@ -339,13 +362,17 @@ export class Agent {
     return this.#allocator;
   }
 
-  #saveSoon(): void {
-    if (this.#cancelSave !== null || this.#stopped) return;
-    this.#cancelSave = this.#options.timers.after(saveAfterMs, () => this.#save());
+  #saveSoon(delayMs: number): void {
+    const due = this.#options.clock.monotonic() + delayMs;
+    if (this.#stopped || due >= this.#saveDue) return;
+    this.#cancelSave?.();
+    this.#saveDue = due;
+    this.#cancelSave = this.#options.timers.after(delayMs, () => this.#save());
   }
 
   #save(): void {
     this.#cancelSave = null;
+    this.#saveDue = Number.POSITIVE_INFINITY;
     const text = this.#view.toText();
     if (text === null) return;
     this.#saving = this.#saving

@@ -13,6 +13,7 @@ import {
   containsAddress,
   formatAddress,
   formatCidr,
+  overlaps,
   parseAddress,
   parseCidr,
 } from '#core/address/index.ts';
@@ -80,17 +81,25 @@ export interface EndpointsOptions {
   /** Throws `unavailable` until the agent may answer. */
   readonly view: () => ViewState;
   readonly reconcile: () => Promise<Outcome | null>;
+  /** What the last finished pass came to. */
+  readonly last: () => Outcome | null;
   readonly now: () => string;
 }
 
 export class LocalEndpoints {
   readonly #options: EndpointsOptions;
+  /** The last request under way for each name: two at once would judge each other's half-done work. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
   }
 
-  async create(input: LocalEndpointInput): Promise<m.Endpoint> {
+  create(input: LocalEndpointInput): Promise<m.Endpoint> {
+    return this.#inTurn(`${input.tenant}/${input.segment}/${input.name}`, () => this.#create(input));
+  }
+
+  async #create(input: LocalEndpointInput): Promise<m.Endpoint> {
     const { objects } = this.#options.view();
     const allocator = this.#options.allocator();
     const wanted = wantedOf(objects, this.#options.host, input);
@@ -101,12 +110,18 @@ export class LocalEndpoints {
         `Endpoint ${wanted.key} exists already; the server gave it ${addressList(taken)}.`,
       );
     }
+    const before = allocator.get(wanted.key);
+    if (taken?.phase === 'removing' && before?.allocation.uid === taken.uid) {
+      throw new RomanaError(
+        'endpoint_removing',
+        `Endpoint ${wanted.key} is being removed by the control plane; try again later.`,
+      );
+    }
     const wiring: Wiring = {
       attachment: input.attachment ?? { kind: 'none' },
       sourcePrefixes: input.sourcePrefixes ?? [],
       createdAt: this.#options.now(),
     };
-    const before = allocator.get(wanted.key);
     const held = await allocator.allocate(wanted, wiring as never);
     const outcome = await this.#options.reconcile();
     const wired = outcome?.phases.get(wanted.key);
@@ -129,12 +144,36 @@ export class LocalEndpoints {
     return this.#describe(held, wired?.phase ?? 'pending');
   }
 
-  async remove(key: string): Promise<void> {
+  remove(key: string): Promise<void> {
+    return this.#inTurn(key, () => this.#remove(key));
+  }
+
+  async #remove(key: string): Promise<void> {
     this.#options.view();
     const held = this.#options.allocator().get(key);
-    if (held === undefined) return;
-    await this.#options.allocator().release(key, { uid: held.allocation.uid });
-    await this.#options.reconcile();
+    const last = this.#options.last();
+    if (held === undefined && last?.applied === true && !last.phases.has(key)) return;
+    if (held !== undefined) await this.#options.allocator().release(key, { uid: held.allocation.uid });
+    const outcome = await this.#options.reconcile();
+    if (outcome?.applied === true) return;
+    throw new RomanaError(
+      'kernel_refused',
+      `Endpoint ${key} is released but may still be wired; ${outcome?.problems[0]?.message ?? 'the agent is stopping'}. Remove it again.`,
+    );
+  }
+
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work);
+    const done = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(key, done);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === done) this.#turns.delete(key);
+    }
   }
 
   list(phases: Outcome['phases']): m.Endpoint[] {
@@ -218,6 +257,7 @@ function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput)
       );
     }
   }
+  demandOutside(objects, input.sourcePrefixes ?? []);
   const question = questionOf({ ...input, networks: networks.map(({ name }) => name) });
   return { key: `${input.tenant}/${input.segment}/${input.name}`, question, slots };
 }
@@ -231,6 +271,20 @@ export function questionOf(asked: Omit<LocalEndpointInput, 'tenant' | 'segment' 
     attachment: asked.attachment ?? { kind: 'none' },
     sourcePrefixes: (asked.sourcePrefixes ?? []).map((text) => formatCidr(parseCidr(text))).sort(),
   });
+}
+
+/** A source prefix inside a network would let the endpoint pass for anybody there. */
+function demandOutside(objects: ViewObjects, prefixes: readonly string[]): void {
+  for (const text of prefixes) {
+    const prefix = parseCidr(text);
+    const hit = [...objects.network.values()].find((network) => overlaps(parseCidr(network.cidr), prefix));
+    if (hit !== undefined) {
+      throw new RomanaError(
+        'input_invalid',
+        `Source prefix ${text} overlaps network ${hit.name} (${hit.cidr}); only prefixes outside every network are allowed.`,
+      );
+    }
+  }
 }
 
 function networkNamed(objects: ViewObjects, name: string): m.Network {

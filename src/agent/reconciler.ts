@@ -10,14 +10,20 @@
  */
 
 import type * as m from '#contract/model.ts';
-import { type Address, formatAddress } from '#core/address/index.ts';
+import {
+  type Address,
+  containsAddress,
+  formatAddress,
+  parseAddress,
+  parseCidr,
+} from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { PolicyModel } from '#core/policy/index.ts';
 import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import { type CutInput, forbiddenFlows } from './cut.ts';
 import { computeDesired, type Desired, type WiredEndpoint } from './desired.ts';
 import type { Conntrack } from './drivers/conntrack/conntrack.ts';
-import { routeText } from './drivers/iproute2/routes.ts';
+import { routeText } from './drivers/iproute2/route-plan.ts';
 import type { RulesDriver } from './drivers/nftables/driver.ts';
 import type {
   ApplyResult,
@@ -87,8 +93,13 @@ export class Reconciler {
   #failures = 0;
   #guard: { 4: boolean; 6: boolean } | null = null;
   #model: string | null = null;
-  #wired = new Map<string, Address>();
-  #last: { readonly desired: Desired; readonly outcome: Outcome } | null = null;
+  /** Null until the first pass: flows may be left of endpoints that were removed while no agent ran. */
+  #wired: ReadonlyMap<string, Address> | null = null;
+  #desired: Desired | null = null;
+  #outcome: Outcome | null = null;
+  /** A position that the running pass covers, although it came after its start. */
+  #seen: m.Position | null = null;
+  #lastLook = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -111,7 +122,7 @@ export class Reconciler {
   }
 
   get last(): Outcome | null {
-    return this.#last?.outcome ?? null;
+    return this.#outcome;
   }
 
   /** A pass within `delayMs`; wishes that come meanwhile share it. */
@@ -130,29 +141,27 @@ export class Reconciler {
   /** Resolves with the outcome of a pass that begins after this call; null when nothing is known yet. */
   reconcile(): Promise<Outcome | null> {
     if (this.#running === null) return (this.#running = this.#guarded());
-    this.#next ??= this.#running.then(() => {
-      this.#next = null;
-      return (this.#running = this.#guarded());
-    });
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = null;
+        return (this.#running = this.#guarded());
+      });
     return this.#next;
   }
 
   /** Nothing that concerns this host lies between the last pass and this position: what was applied is applied up to here. */
   advance(position: m.Position): void {
-    if (
-      this.#last === null ||
-      this.#running !== null ||
-      this.#timerDue <= this.#options.clock.monotonic() + settleMs
-    )
-      return;
-    this.#last = { ...this.#last, outcome: { ...this.#last.outcome, position } };
+    if (this.#next !== null || this.#timerDue <= this.#options.clock.monotonic() + settleMs) return;
+    if (this.#running !== null) this.#seen = position;
+    else if (this.#outcome !== null) this.#outcome = { ...this.#outcome, position };
   }
 
   /** Every owned object, desired and actual, as of now. */
   async inspect(): Promise<readonly ObjectStatus[]> {
     const { kernel } = this.#options;
-    const desired = this.#last?.desired;
-    if (desired === undefined) return [];
+    const desired = this.#desired;
+    if (desired === null) return [];
     const parts = await Promise.all([
       kernel.links.inspect(desired.links),
       kernel.routes.inspect(desired.routes),
@@ -184,9 +193,7 @@ export class Reconciler {
   }
 
   #resyncIn(delayMs: number): void {
-    if (this.#stopped || this.#timerDue !== Number.POSITIVE_INFINITY) return;
-    this.#options.kernel.rules.invalidate();
-    this.trigger(delayMs);
+    if (this.#timerDue === Number.POSITIVE_INFINITY) this.trigger(delayMs);
   }
 
   async #pass(): Promise<Outcome | null> {
@@ -194,6 +201,11 @@ export class Reconciler {
     const knowledge = this.#options.knowledge();
     if (knowledge === null) return null;
     const began = clock.monotonic();
+    if (began - this.#lastLook >= this.#options.resyncMs) {
+      kernel.rules.invalidate();
+      this.#lastLook = began;
+    }
+    this.#seen = null;
     const { view, endpoints } = knowledge;
     const position = view.position;
     const problems: m.Problem[] = [];
@@ -237,19 +249,20 @@ export class Reconciler {
       // Without rules no link may come up: an endpoint would be wired, but cut off or, worse, judged by old rules.
       const linksStand = rulesStand && (await attempt('links', () => kernel.links.apply(wanted.links)));
       const routesStand = await attempt('routes', () => kernel.routes.apply(wanted.routes));
-      if (linksStand) await attempt('flows of removed endpoints', () => this.#forgetRemoved(wanted));
+      if (linksStand) await attempt('flows of removed endpoints', () => this.#forgetRemoved(wanted, view));
       applied = rulesStand && linksStand && routesStand;
       problems.push(...wanted.problems);
     }
     const outcome: Outcome = {
-      position,
+      position: this.#seen ?? position,
       phases: phasesOf(endpoints, wanted, failures, applied),
-      problems: [...problems, ...foreignFailures(failures, endpoints)],
+      problems: [...problems, ...foreignFailures(failures, endpoints, wanted)],
       changes,
       applied,
       milliseconds: clock.monotonic() - began,
     };
-    if (wanted !== null) this.#last = { desired: wanted, outcome };
+    if (wanted !== null) this.#desired = wanted;
+    this.#outcome = outcome;
     return outcome;
   }
 
@@ -278,16 +291,29 @@ export class Reconciler {
   }
 
   /** The next owner of an address must not inherit established flows. */
-  async #forgetRemoved(desired: Desired): Promise<ApplyResult> {
+  async #forgetRemoved(desired: Desired, view: ViewState): Promise<ApplyResult> {
     const now = new Map(
       desired.rules.endpoints.flatMap(({ addresses }) =>
         addresses.map((address) => [formatAddress(address), address]),
       ),
     );
-    const gone = [...this.#wired].filter(([text]) => !now.has(text)).map(([, address]) => address);
+    const before = this.#wired ?? (await this.#tracked(view));
+    const gone = [...before].filter(([text]) => !now.has(text)).map(([, address]) => address);
     if (gone.length > 0) await this.#options.kernel.conntrack.removeAddresses(gone);
     this.#wired = now;
     return { changes: [], failures: new Map() };
+  }
+
+  /** Addresses of this host that have flows. */
+  async #tracked(view: ViewState): Promise<ReadonlyMap<string, Address>> {
+    const own = (view.objects.host.get(this.#options.host)?.ids ?? []).map(({ cidr }) => parseCidr(cidr));
+    const flows = await this.#options.kernel.conntrack.flows();
+    const texts = new Set(flows.flatMap(({ source, destination }) => [source, destination]));
+    return new Map(
+      [...texts]
+        .map((text) => [text, parseAddress(text)] as const)
+        .filter(([, address]) => own.some((cidr) => containsAddress(cidr, address))),
+    );
   }
 }
 
@@ -339,11 +365,13 @@ function phasesOf(
   );
 }
 
-/** Failures of objects that are no endpoint's (routes): problems of the host. */
+/** Failures of objects that are no endpoint's (routes to other hosts): problems of the host. */
 function foreignFailures(
   failures: ReadonlyMap<string, m.Problem>,
   endpoints: readonly WiredEndpoint[],
+  desired: Desired | null,
 ): m.Problem[] {
-  const keys = new Set(endpoints.map(({ key }) => key));
-  return [...failures].filter(([object]) => !keys.has(object)).map(([, problem]) => problem);
+  const routes = (desired?.routes ?? []).filter(({ kind }) => kind === 'link').map(routeText);
+  const told = new Set([...endpoints.map(({ key }) => key), ...routes]);
+  return [...failures].filter(([object]) => !told.has(object)).map(([, problem]) => problem);
 }

@@ -42,7 +42,8 @@ const batch = 500;
 
 export class Reporter {
   readonly #options: ReporterOptions;
-  readonly #sent = new Map<string, number>();
+  /** What was last said of each endpoint, by kind and key. */
+  readonly #sent = new Map<string, { readonly text: string; readonly at: number }>();
   #rejected = new Map<string, m.Problem>();
   #lastReport = '';
   #busy = false;
@@ -116,7 +117,7 @@ export class Reporter {
     for (const kind of ['registered', 'phases', 'gone'] as const) {
       for (const entry of report[kind]) {
         const key = `${entry.tenant}/${entry.segment}/${entry.name}`;
-        this.#sent.set(sentKey(kind, key, entry), now);
+        this.#sent.set(`${kind} ${key}`, { text: saying(entry), at: now });
         if (kind === 'registered') this.#rejected.delete(key);
       }
     }
@@ -125,14 +126,14 @@ export class Reporter {
       this.#rejected.set(key, { code: error.code, message: `${key}: ${error.message}` });
       this.#options.log.warn({ endpoint: key, code: error.code }, error.message);
     }
-    for (const [key, at] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
+    for (const [key, { at }] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
   }
 
   #difference({ view, local, outcome, problems }: ReportState): m.HostReport {
     const now = this.#options.clock.monotonic();
     const due = (kind: string, key: string, entry: { uid: string }): boolean => {
-      const at = this.#sent.get(sentKey(kind, key, entry));
-      return at === undefined || now - at >= resendMs;
+      const last = this.#sent.get(`${kind} ${key}`);
+      return last === undefined || last.text !== saying(entry) || now - last.at >= resendMs;
     };
     const known = view.objects.endpoint;
     const localKeys = new Map(local.map((endpoint) => [endpoint.key, endpoint]));
@@ -158,7 +159,7 @@ export class Reporter {
       const removed = endpoint.allocator === 'agent' ? mine === undefined : endpoint.phase === 'removing';
       if (removed) {
         const left = outcome !== null && outcome.applied && wired?.uid !== endpoint.uid;
-        if (left && due('gone', key, ref)) gone.push(ref);
+        if (left && covers(outcome, view, endpoint) && due('gone', key, ref)) gone.push(ref);
       } else if (wired !== undefined && wired.uid === endpoint.uid && endpoint.phase !== 'removing') {
         const message = wired.problem?.message.slice(0, 1024) ?? '';
         const differs = wired.phase !== endpoint.phase || message !== endpoint.message;
@@ -193,12 +194,14 @@ function registration(endpoint: WiredEndpoint): { key: string; entry: m.HostRepo
   return { key: endpoint.key, entry };
 }
 
-function sentKey(
-  kind: string,
-  key: string,
-  entry: { uid: string; phase?: string; message?: string },
-): string {
-  return `${kind} ${key} ${entry.uid} ${entry.phase ?? ''} ${entry.message ?? ''}`;
+function saying(entry: { uid: string; phase?: string; message?: string }): string {
+  return `${entry.uid} ${entry.phase ?? ''} ${entry.message ?? ''}`;
+}
+
+/** An older pass may have left it out because it did not know it yet, and one that runs now may be wiring it. */
+function covers(outcome: Outcome, view: ViewState, endpoint: m.Endpoint): boolean {
+  const { incarnation, revision } = outcome.position;
+  return incarnation === view.position.incarnation && revision >= endpoint.revision;
 }
 
 function describe(error: unknown): string {
