@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, test } from 'node:test';
@@ -148,6 +149,7 @@ test('F7 on a full disk a change is refused with store_full, and works once ther
     'private',
     process.execPath,
     script('./full-disk-child.ts'),
+    dirname(fresh().path),
   ]);
   const told = JSON.parse(stdout) as {
     refused: string[];

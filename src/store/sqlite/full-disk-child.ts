@@ -1,13 +1,15 @@
-/** Fills a tiny disk of its own. Run by faults.test.ts in a mount namespace; the disk goes with the process. */
+/**
+ * Fills a tiny disk of its own, mounted over the folder given as argument. Run by faults.test.ts in a mount namespace, with which
+ * the disk goes.
+ */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRomanaError } from '#core/errors.ts';
 import { tenant } from '../conformance.ts';
 import { openSqliteStore } from './index.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'romana-full-'));
+const folder = process.argv[2] ?? '';
 execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
 const options = {
   path: join(folder, 'store.db'),
@@ -40,5 +42,3 @@ const again = openSqliteStore(options);
 const reopened = again.read((tx) => tx.count('tenant'));
 again.close();
 process.stdout.write(JSON.stringify({ refused, before, kept, after, reopened }));
-execFileSync('umount', [folder]);
-rmdirSync(folder);
