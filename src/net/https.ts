@@ -1,8 +1,9 @@
 /** Transports over node's own HTTP client: HTTPS to a control plane, plain HTTP on a unix socket to an agent. See README.md. */
+import { X509Certificate } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { createSecureContext, TLSSocket } from 'node:tls';
 import {
   errorOfAnswer,
   type Transport,
@@ -216,7 +217,8 @@ export function connect(options: HttpsOptions): Connection {
         : { cert: options.certificate.cert, key: options.certificate.key }),
     });
     // fails here, with a clear text, instead of at every request
-    https.createServer({ ca: options.ca, ...options.certificate }).close();
+    void new X509Certificate(options.ca);
+    createSecureContext({ ca: options.ca, ...options.certificate });
   } catch (error) {
     throw new RomanaError('input_invalid', 'The authority, certificate or key is not usable PEM.', {
       cause: error,

@@ -1,5 +1,14 @@
 /**
- * The control plane over HTTPS. See ../README.md for the invariants (H1…).
+ * The control plane over HTTPS: routes of the operation table, the watch stream, health, metrics and the OpenAPI document.
+ *
+ * H1  Without valid credentials only `join`, `whoami`, health and the OpenAPI document answer; access is judged before the request
+ *     is looked at any closer.
+ * H2  A certificate is believed only when TLS verified it against our authority and authentication finds it on record; one that is
+ *     not believed is a refusal, also when a token comes with it.
+ * H3  Bodies and queries are strict, at most 1 MiB; every refusal is `{code, message, details}` with a code of the catalogue.
+ * H4  An answer has the fields that the contract names and no other; a defect says nothing but `internal`.
+ * H5  Every mutation, refused ones too, leaves an audit line: who, what, on which object, how it ended; never a body.
+ * H6  Stopping: no new connection, watch streams end, running requests finish.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
@@ -103,7 +112,7 @@ function createApp(deps: HttpDeps) {
     void reply.code(refusal.status).send(errorBody(refusal));
   });
   addRoutes(app, { services, auth, authenticate, log, clock, metrics });
-  addWatchRoute(app, { hub, authenticate });
+  addWatchRoute(app, { hub, authenticate, clock });
   app.get('/livez', () => ({ status: 'ok' }));
   app.get('/readyz', () => {
     try {

@@ -26,6 +26,7 @@ const ofFastify: Readonly<Record<string, () => RomanaError>> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new RomanaError('input_invalid', 'The body is not as long as its content-length says.'),
   FST_ERR_CTP_BODY_TOO_LARGE: () => new RomanaError('request_too_large', 'The body is longer than 1 MiB.'),
+  FST_ERR_MAX_PARAM_LENGTH: () => new RomanaError('not_found', 'No object has a name of this length.'),
   FST_ERR_BAD_URL: () => new RomanaError('input_invalid', 'The path is not properly escaped.'),
 };
 

@@ -164,16 +164,19 @@ export async function startHarness(t: Context): Promise<Harness> {
     async restart() {
       const port = running.listening[0]?.port ?? 0;
       await running.stop();
+      // a request on a connection that the old server closed would fail, as it should
+      for (const one of open) one.close();
       running = await start(port);
     },
   };
 }
 
 /** A network, two hosts, a tenant and a segment to work with. */
-export async function furnish(admin: Client): Promise<void> {
-  await admin.networkCreate({
-    body: { name: 'net', cidr: '10.0.0.0/8', layout: { host: 8, tenant: 8, segment: 4, endpoint: 4 } },
-  });
+export async function furnish(
+  admin: Client,
+  layout = { host: 8, tenant: 8, segment: 4, endpoint: 4 },
+): Promise<void> {
+  await admin.networkCreate({ body: { name: 'net', cidr: '10.0.0.0/8', layout } });
   for (const [index, name] of ['h1', 'h2'].entries())
     await admin.hostCreate({ body: { name, addresses: [`192.0.2.${index + 1}`], allocator: 'server' } });
   await admin.tenantCreate({ body: { name: 't1' } });

@@ -1,7 +1,8 @@
 /**
  * The watch stream over HTTP. The hub decides what is sent; here it becomes text on a connection.
  *
- * Who follows is asked again at every heartbeat: a revoked token or a deleted host does not go on reading.
+ * Who follows is asked again at every heartbeat and at most a second before anything else is sent: a revoked token or a deleted
+ * host does not go on reading.
  */
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -9,6 +10,7 @@ import { isRecord } from '#contract/shape.ts';
 import { watchPath } from '#contract/watch.ts';
 import { encodeWatchEvent, parsePosition } from '#contract/watch-text.ts';
 import { RomanaError } from '#core/errors.ts';
+import type { Clock } from '#core/ports.ts';
 import type { Session } from '../auth/auth.ts';
 import type { Sink, WatchSource } from '../watch/types.ts';
 
@@ -16,15 +18,28 @@ export interface WatchRouteDeps {
   readonly hub: WatchSource;
   /** Throws when the credentials do not hold any more. */
   readonly authenticate: (request: FastifyRequest) => Session;
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
-function sinkOf(raw: ServerResponse, stillAllowed: () => boolean, cancel: () => void): Sink {
+const trustMs = 1_000;
+
+function sinkOf(
+  raw: ServerResponse,
+  clock: Pick<Clock, 'monotonic'>,
+  stillAllowed: () => boolean,
+  cancel: () => void,
+): Sink {
+  let asked = clock.monotonic();
   return {
     send(event) {
-      if (event.type === 'position' && !stillAllowed()) {
-        cancel();
-        raw.end();
-        return true;
+      const now = clock.monotonic();
+      if (event.type === 'position' || now - asked >= trustMs) {
+        if (!stillAllowed()) {
+          cancel();
+          raw.end();
+          return true;
+        }
+        asked = now;
       }
       return raw.write(encodeWatchEvent(event));
     },
@@ -87,7 +102,7 @@ export function addWatchRoute(app: FastifyInstance, deps: WatchRouteDeps): void 
     unsubscribe = deps.hub.subscribe(
       { host: caller.kind === 'host' ? caller.name : null },
       since,
-      sinkOf(raw, stillAllowed, cancel),
+      sinkOf(raw, deps.clock, stillAllowed, cancel),
     );
     // the subscriber may be gone before the hub had returned
     if (over) unsubscribe();
