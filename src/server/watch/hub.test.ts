@@ -383,6 +383,6 @@ test('W2 W4 after any history every subscriber ends with what it may see, and ne
         base.dispose();
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

@@ -145,7 +145,7 @@ test('A1 the view in SQL decides, keeps and shows what the view in memory does, 
       }
       base.dispose();
     }),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });
 
