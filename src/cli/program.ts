@@ -5,6 +5,7 @@ import { addAgentCommands } from './commands/agent.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addLab } from './commands/lab.ts';
 import { addObjectCommands } from './commands/objects.ts';
+import { addPlanCommands } from './commands/plan.ts';
 import { addServer } from './commands/server.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addTopologyApply } from './commands/topology.ts';
@@ -40,6 +41,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void)
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addStatusCommands(program, world);
+  addPlanCommands(program, world, setExitCode);
   program.commandsGroup('Programs:');
   addServer(program);
   addAgentCommands(program, world);
