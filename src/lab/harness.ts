@@ -276,14 +276,6 @@ export class Lab {
     return until(`sure that ${tenant}/${segment}/${name} is ready`, 60_000, check, this.#agents.get(host));
   }
 
-  /** Until every host has applied the newest revision. */
-  async settled(timeoutMs = 60_000): Promise<void> {
-    await until('applied everywhere', timeoutMs, async () => {
-      const { hosts } = await this.client.status();
-      return hosts.every((host) => host.joined && host.current) ? true : undefined;
-    });
-  }
-
   /** Ends what it started. The namespaces stay; they go with the process that holds them. */
   async stop(): Promise<void> {
     this.#prober.close();

@@ -24,7 +24,6 @@ export async function placeEndpoints(lab: Lab, plans: readonly EndpointPlan[]): 
   const endpoints = await pooled(plans, 16, ({ tenant, segment, name, host }) =>
     lab.endpoint({ tenant, segment, name, host: host.name }),
   );
-  await lab.settled();
   return pooled(
     plans.map((plan, i) => ({ plan, endpoint: endpoints[i] as Endpoint })),
     8,
