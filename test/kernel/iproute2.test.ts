@@ -19,9 +19,18 @@ import { createRunner, type Runner } from '#agent/exec.ts';
 import { kernelFiles } from '#agent/files.ts';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
 import type { Timers } from '#core/ports.ts';
-import { here, inPrivateNamespaces, makeNetns, ping, removeNetns, setSysctl } from '../support/namespace.ts';
+import {
+  here,
+  inPrivateNamespaces,
+  makeNetns,
+  reaches,
+  removeNetns,
+  setSysctl,
+} from '../support/namespace.ts';
 
 const run = createRunner();
+/** Endpoints of the test that counts processes; below 256. Namespaces are slow to make and to delete. */
+const COUNT = 60;
 
 /** The namespace of the test, emptied again by `close`. */
 async function makeWorld(): Promise<World> {
@@ -204,10 +213,10 @@ if (inPrivateNamespaces(import.meta.url)) {
         '192.168.0.1',
         'fd99::1',
       ]) {
-        assert.equal(await ping(from, to), 1, to);
+        assert.ok(await reaches(from, to), to);
       }
-      assert.equal(await ping(here, '10.1.1.28'), 1);
-      assert.equal(await ping(here, 'fd10:1:1:1::c'), 1);
+      assert.ok(await reaches(here, '10.1.1.28'));
+      assert.ok(await reaches(here, 'fd10:1:1:1::c'));
     }));
 
   test('I4 a pair whose namespace was replaced while a process keeps the old one is made anew', () =>
@@ -290,10 +299,10 @@ if (inPrivateNamespaces(import.meta.url)) {
       assert.ok(steps > 8, `${steps} lines`);
     }));
 
-  test('I6 200 endpoints take few processes, and nothing to do takes one', () =>
+  test('I6 many endpoints take few processes, and nothing to do takes one', () =>
     inWorld(async (world) => {
       const want = [];
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < COUNT; i++) {
         want.push(
           vethLink(`e${i}`, await world.addNetns(`e${i}`), `10.1.${i}.1`, `fd10:1:${i.toString(16)}::1`),
         );
@@ -302,7 +311,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       const driver = createLinkDriver(runner, kernelFiles);
       const first = await driver.apply(desiredLinks(...want));
       assert.deepEqual([...first.failures], []);
-      assert.ok(calls.length <= 4 + 200, `${calls.length} processes`);
+      assert.ok(calls.length <= 4 + COUNT, `${calls.length} processes`);
       calls.length = 0;
       assert.equal((await driver.apply(desiredLinks(...want))).changes.length, 0);
       assert.deepEqual(calls, ['ip -j -d address show']);
@@ -311,7 +320,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       const wanted = want.flatMap(({ addresses, link }) =>
         addresses.map((a) => linkRoute(`${formatAddress(a)}/${a.family === 4 ? 32 : 128}`, link)),
       );
-      assert.equal((await routes.apply(wanted)).changes.length, 400);
+      assert.equal((await routes.apply(wanted)).changes.length, 2 * COUNT);
       assert.equal((await routes.apply(wanted)).changes.length, 0);
       assert.equal(calls.length, 3);
     }));
