@@ -99,6 +99,11 @@ export class Lab {
     return runIn(this.run, namespace)(argv, options);
   }
 
+  /** Lets a namespace answer probes; those of endpoints do already. */
+  answer(namespace: string): Promise<void> {
+    return this.#prober.listen(netnsPath(namespace));
+  }
+
   counts(host: string): Promise<Counts> {
     return kernelCounts(runIn(this.run, host));
   }
