@@ -148,3 +148,16 @@ export function planProbes(endpoints: readonly EndpointPlan[]): Probe[] {
   }
   return probes;
 }
+
+/** Sources of one wave. */
+export const waveSize = 60;
+
+/** Indexes of the probes in waves with few sources each, for large labs where all at once are too many for the kernel. */
+export function probeWaves(probes: readonly Probe[]): number[][] {
+  const sources = new Map<EndpointPlan, number>();
+  for (const { from } of probes) if (!sources.has(from)) sources.set(from, sources.size);
+  const waves: number[][] = Array.from({ length: Math.ceil(sources.size / waveSize) }, () => []);
+  for (const [i, { from }] of probes.entries())
+    waves[Math.floor((sources.get(from) ?? 0) / waveSize)]?.push(i);
+  return waves;
+}
