@@ -9,6 +9,7 @@ import {
   agentStatus,
   createLocally,
   drift,
+  endBackground,
   eventually,
   localEndpoints,
   ownLinks,
@@ -37,7 +38,10 @@ if (inPrivateNamespaces(import.meta.url)) {
     ]);
     await settled(lab);
   });
-  after(() => lab.stop());
+  after(() => {
+    endBackground();
+    return lab.stop();
+  });
 
   const kernelOf = async (host: string): Promise<unknown> => ({
     table: await tableWithHandles(lab, host),

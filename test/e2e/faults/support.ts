@@ -167,7 +167,7 @@ export async function drift(lab: Lab, host: string): Promise<string[]> {
 export async function countIn(lab: Lab, namespace: string, name: string, match: string): Promise<void> {
   const text = `table inet count_${name} {
     counter seen { }
-    chain seen { type filter hook prerouting priority -400; ${match} counter name seen }
+    chain seen { type filter hook prerouting priority -400; ${match} counter name seen; }
   }\n`;
   await lab.exec(namespace, ['nft', '-f', '-'], { stdin: text });
 }
@@ -185,7 +185,7 @@ export async function counted(lab: Lab, namespace: string, name: string): Promis
  */
 const streamer = String.raw`
 use strict; use warnings; use Socket qw(:DEFAULT inet_pton pack_sockaddr_in pack_sockaddr_in6); use Time::HiRes qw(time sleep);
-my ($family, $address, $interval) = @ARGV;
+my ($family, $address, $interval, $patience) = @ARGV;
 my $four = $family == 4;
 my $to = $four ? pack_sockaddr_in(0, inet_pton(AF_INET, $address)) : pack_sockaddr_in6(0, inet_pton(AF_INET6, $address));
 socket(my $s, $four ? AF_INET : AF_INET6, SOCK_RAW, $four ? 1 : 58) or die "socket: $!";
@@ -208,7 +208,7 @@ $| = 1; print "started\n";
 my $next = time;
 while (1) {
   if (!$stop && time >= $next) { $next += $interval / 1000; $next = time if $next < time - 1; request('old'); request('new') }
-  $end = time + 3 if $stop && !defined $end;
+  $end = time + $patience if $stop && !defined $end;
   last if defined $end && (!%out || time > $end);
   my $bits = ''; vec($bits, fileno($s), 1) = 1;
   my $wait = defined $end ? 0.05 : $next - time; $wait = 0 if $wait < 0;
@@ -235,10 +235,15 @@ export interface Stream {
   stop(): Promise<StreamResult>;
 }
 
-export async function startStream(lab: Lab, from: string, address: string, intervalMs = 10): Promise<Stream> {
+/** `patience`: seconds that answers under way have after the end. */
+export async function startStream(
+  from: string,
+  address: string,
+  { intervalMs = 10, patience = 3 }: { intervalMs?: number; patience?: number } = {},
+): Promise<Stream> {
   const family = address.includes(':') ? '6' : '4';
   const argv = ['ip', 'netns', 'exec', from, 'perl', '-e', streamer];
-  const child = background([...argv, family, address, String(intervalMs)]);
+  const child = background([...argv, family, address, String(intervalMs), String(patience)]);
   await child.seen('started');
   return {
     async stop() {
@@ -291,12 +296,21 @@ export interface Background {
   seen(text: string): Promise<void>;
 }
 
+const begun = new Set<ChildProcess>();
+
+/** Those of tests that failed too: their processes would keep the test from ending. */
+export function endBackground(): void {
+  for (const child of begun) child.kill('SIGKILL');
+}
+
 export function background(argv: readonly string[]): Background {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     cwd: '/',
   });
+  begun.add(child);
+  child.once('close', () => begun.delete(child));
   let output = '';
   const add = (chunk: Buffer): void => void (output += chunk.toString('utf8'));
   child.stdout.on('data', add);

@@ -166,12 +166,12 @@ if (inPrivateNamespaces(import.meta.url)) {
     await setIsolation(lab, 'acme', 'tenant');
     nextPort = 30_000;
     const doomed = await begin(
-      both((family) => [
-        ...(['tcp', 'udp', 'icmp'] as const).flatMap((protocol) => [
+      both((family) =>
+        (['tcp', 'udp', 'icmp'] as const).flatMap((protocol) => [
           { protocol, from: here(w1, family), to: here(d2, family) },
           { protocol, from: here(d1, family), to: here(w1, family) },
         ]),
-      ]),
+      ),
     );
     nextPort = 21_000;
     const kept = await begin(

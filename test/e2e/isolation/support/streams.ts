@@ -225,11 +225,14 @@ export class Stream {
   /** Until each side has taken in `more` messages more than now. */
   async flows(more = 20): Promise<void> {
     const start = await this.stat();
+    let now = start;
     await eventually(`sure that ${this.name} flows`, async () => {
-      const now = await this.stat();
+      now = await this.stat();
       return now.from.received >= start.from.received + more && now.to.received >= start.to.received + more
         ? true
         : undefined;
+    }).catch((error: unknown) => {
+      throw new Error(`${this.name} does not flow: ${JSON.stringify({ start, now })}`, { cause: error });
     });
   }
 
