@@ -10,7 +10,7 @@ const node = process.execPath;
 const steps: readonly (readonly [title: string, argv: readonly string[]])[] = [
   ['types', [bin('tsc')]],
   ['lint', [bin('oxlint'), '--type-aware', '--deny-warnings']],
-  ['format', [bin('biome'), 'ci', '--reporter=summary', '.']],
+  ['format', [bin('biome'), 'ci', '--colors=off', '--reporter=summary', '.']],
   ['dead code', [bin('knip')]],
   ['contract', [node, 'src/contract/generate.ts', '--check']],
   ['documents', [node, 'scripts/docs.ts', '--check']],

@@ -174,6 +174,7 @@ async function main(): Promise<void> {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
+    console.log(`FAILED: stopped by ${signal} before all tests ran`);
     for (const child of running) end(child);
     rmSync(results, { recursive: true, force: true });
     process.exit(130);

@@ -5,7 +5,7 @@
  * 1. Rules before links, links before routes: an endpoint can send only after its rules stand.
  * 2. What one endpoint lacks stops no other: failures are reported per endpoint, the pass goes on.
  * 3. A change of who may talk removes the permission and cuts the flows it carried in one transaction, then looks once more for flows
- *    that were established in between.
+ *    that were established in between. The same when the rules had been opened by somebody else.
  * 4. A pass that failed is repeated, sooner at first; what stands in the kernel meanwhile is what stood before.
  */
 
@@ -270,24 +270,28 @@ export class Reconciler {
     const { rules, conntrack } = this.#options.kernel;
     const ruleset = buildRuleset(desired.rules);
     const model = modelText(desired.rules.model);
-    if (model === this.#model) return rules.apply(ruleset);
     const input = cutInput(desired, view, this.#options.host);
     const forbidden = (): Promise<Flow[]> => conntrack.flows().then((flows) => forbiddenFlows(input, flows));
+    const changes: Change[] = [];
+    if (model === this.#model) {
+      const result = await rules.apply(ruleset);
+      if (!result.changes.some(tightens)) return result;
+      // Somebody had opened the table: what was established meanwhile must not go on.
+      changes.push(...result.changes);
+      this.#model = null;
+    }
     const cut = await forbidden();
     const mend = (await rules.cuts()).filter(
       (flow) => forbiddenFlows(input, [flow, reverse(flow)]).length === 0,
     );
-    const first = await rules.apply(ruleset, cut, mend);
+    changes.push(...(await rules.apply(ruleset, cut, mend)).changes);
     await conntrack.remove(cut);
     // Flows that were established between the listing and the transaction.
     const late = await forbidden();
-    const second = late.length === 0 ? first : await rules.apply(ruleset, late);
+    if (late.length > 0) changes.push(...(await rules.apply(ruleset, late)).changes);
     await conntrack.remove(late);
     this.#model = model;
-    return {
-      changes: late.length === 0 ? first.changes : [...first.changes, ...second.changes],
-      failures: new Map(),
-    };
+    return { changes, failures: new Map() };
   }
 
   /** The next owner of an address must not inherit established flows. */
@@ -315,6 +319,13 @@ export class Reconciler {
         .filter(([, address]) => own.some((cidr) => containsAddress(cidr, address))),
     );
   }
+}
+
+/** A change that puts right what we did not make wrong. */
+function tightens({ kind, action, object }: Change): boolean {
+  if (kind === 'element')
+    return object.startsWith('networks') || (action === 'remove' && !/^(endpoints|sources)/.test(object));
+  return kind === 'table' || kind === 'chain';
 }
 
 function modelText(model: PolicyModel): string {

@@ -137,7 +137,13 @@ export class Reporter {
     };
     const known = view.objects.endpoint;
     const localKeys = new Map(local.map((endpoint) => [endpoint.key, endpoint]));
-    this.#rejected = new Map([...this.#rejected].filter(([key]) => localKeys.has(key)));
+    // A report whose answer was lost may have been accepted: what the server shows counts.
+    this.#rejected = new Map(
+      [...this.#rejected].filter(([key]) => {
+        const mine = localKeys.get(key);
+        return mine !== undefined && known.get(key)?.uid !== mine.uid;
+      }),
+    );
 
     const registered = local
       .filter((endpoint) => known.get(endpoint.key)?.uid !== endpoint.uid)

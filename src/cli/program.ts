@@ -19,7 +19,11 @@ or --server, --token-file, --ca-file; or ROMANA_SERVER, ROMANA_TOKEN, ROMANA_CA_
 Exit status:
 ${exitMeanings.map(([code, meaning]) => `  ${code}  ${meaning}`).join('\n')}`;
 
-export function createProgram(world: World, setExitCode: (code: number) => void): Command {
+/** These look at every command, whatever noun comes after them. */
+const needsAll = new Set(['help', '__complete']);
+
+/** `first` is the first word of the command line. */
+export function createProgram(world: World, setExitCode: (code: number) => void, first = 'help'): Command {
   const program = new Command('romana')
     .description('Multi-tenant layer-3 networks whose addresses say where an endpoint is and whose it is.')
     .enablePositionalOptions()
@@ -36,7 +40,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void)
     .helpCommand('help [command]', 'Help on a command')
     .addHelpText('after', closing);
   program.commandsGroup('Objects:');
-  addObjectCommands(program, world);
+  addObjectCommands(program, world, (noun) => noun === first || needsAll.has(first));
   addTopologyApply(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);

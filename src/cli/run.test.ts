@@ -3,9 +3,12 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { Finding } from '#agent/preflight.ts';
 import { catalogue, type ErrorCode } from '#core/errors.ts';
+import { report } from './commands/check.ts';
 import { exitCodeOfCode } from './exit.ts';
 import { invoke, type Setting } from './testing.ts';
+import type { World } from './world.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'romana-cli-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -355,4 +358,17 @@ test('completion is silent when the server fails or nothing is configured', asyn
     const { out, err, code } = await invoke(['__complete', '--', 'tenant', 'show', ''], setting);
     assert.deepEqual({ out, err, code }, { out: '', err: '', code: 0 });
   }
+});
+
+test('agent check shows every finding, and fails only when one refuses', async () => {
+  const warn: Finding = { severity: 'warn', code: 'rp_filter', message: 'm', remedy: 'r' };
+  const shown: string[] = [];
+  const world = { out: (text: string) => void shown.push(text) } as unknown as World;
+  await report(world, [warn], {});
+  const refusal = report(world, [warn, { ...warn, severity: 'refuse', code: 'no_nft' }], { quiet: true });
+  await assert.rejects(refusal, { code: 'preflight_failed', message: /no_nft/ });
+  assert.deepEqual(shown, [
+    'SEVERITY  CODE       FINDING  REMEDY\nwarn      rp_filter  m        r\n',
+    'rp_filter\nno_nft\n',
+  ]);
 });

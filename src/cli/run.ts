@@ -6,9 +6,10 @@ import type { World } from './world.ts';
 
 export async function run(argv: readonly string[], world: World): Promise<number> {
   let exitCode: number = exitCodes.ok;
-  const program = createProgram(world, (code) => {
+  const setExitCode = (code: number): void => {
     exitCode = code;
-  });
+  };
+  const program = createProgram(world, setExitCode, argv[0] ?? '');
   try {
     await program.parseAsync(argv, { from: 'user' });
     return exitCode;

@@ -99,6 +99,11 @@ export class Lab {
     return runIn(this.run, namespace)(argv, options);
   }
 
+  /** Lets a namespace answer probes; those of endpoints do already. */
+  answer(namespace: string): Promise<void> {
+    return this.#prober.listen(netnsPath(namespace));
+  }
+
   counts(host: string): Promise<Counts> {
     return kernelCounts(runIn(this.run, host));
   }
@@ -274,14 +279,6 @@ export class Lab {
       return endpoint?.phase === 'ready' ? endpoint : undefined;
     };
     return until(`sure that ${tenant}/${segment}/${name} is ready`, 60_000, check, this.#agents.get(host));
-  }
-
-  /** Until every host has applied the newest revision. */
-  async settled(timeoutMs = 60_000): Promise<void> {
-    await until('applied everywhere', timeoutMs, async () => {
-      const { hosts } = await this.client.status();
-      return hosts.every((host) => host.joined && host.current) ? true : undefined;
-    });
   }
 
   /** Ends what it started. The namespaces stay; they go with the process that holds them. */

@@ -45,7 +45,12 @@ export async function labExec(input: {
   readonly in?: string | undefined;
   readonly lab?: string | undefined;
 }): Promise<number> {
-  return enter(namespaceOf(input.in ?? 'control'), input.argv, input.lab);
+  return enter(namespaceOf(input.in ?? 'control'), withoutDashes(input.argv), input.lab);
+}
+
+/** The `--` before the command may have survived the parsing of the command line. */
+function withoutDashes(argv: readonly string[]): readonly string[] {
+  return argv[0] === '--' ? argv.slice(1) : argv;
 }
 
 async function enter(namespace: string, argv: readonly string[], lab: string | undefined): Promise<number> {

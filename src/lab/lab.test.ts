@@ -14,8 +14,10 @@ import {
   pairKinds,
   planEndpoints,
   planProbes,
+  probeWaves,
   sampleSize,
   TENANTS,
+  waveSize,
 } from './spread.ts';
 
 const sizes = fc
@@ -264,4 +266,23 @@ test('rules and elements are told apart; a host without our table has neither', 
   };
   assert.deepEqual(tableCounts(JSON.stringify(listing)), { rules: 2, elements: 3 });
   assert.deepEqual(tableCounts(''), { rules: 0, elements: 0 });
+});
+
+test('waves hold every probe once, and few sources each when there are many', () => {
+  for (const [hosts, racks, n] of [
+    [4, 2, 12],
+    [16, 4, 60],
+    [32, 8, 61],
+    [32, 8, 400],
+  ] as const) {
+    const probes = planProbes(placed(hosts, racks, n));
+    const waves = probeWaves(probes);
+    assert.deepEqual(
+      waves.flat().sort((a, b) => a - b),
+      probes.map((_, i) => i),
+    );
+    assert.equal(waves.length, Math.ceil(n / waveSize));
+    for (const wave of waves) assert.ok(new Set(wave.map((i) => probes[i]?.from)).size <= waveSize);
+  }
+  assert.deepEqual(probeWaves([]), []);
 });

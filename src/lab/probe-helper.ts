@@ -171,7 +171,7 @@ watch(\*STDIN, $POLLIN, sub {
 });
 
 while (1) {
-  while (@waiting && keys(%active) < 500) { my $p = shift @waiting; $active{$p->{id}} = $p; guarded($p) }
+  while (@waiting && keys(%active) < 800) { my $p = shift @waiting; $active{$p->{id}} = $p; guarded($p) }
   my $wait = -1;
   if (%active) {
     my $first; for (values %active) { $first = $_->{deadline} if !defined $first || $_->{deadline} < $first }

@@ -45,7 +45,7 @@ export function planEndpoints(count: number, hosts: readonly HostPlan[]): Endpoi
   }
   const load = new Map<HostPlan, number>(hosts.map((host) => [host, 0]));
   const blocks = new Map<string, number>();
-  const endpoints: EndpointPlan[] = [];
+  const bySegment: EndpointPlan[][] = places.map(() => []);
   for (let i = 0; i < count; i++) {
     const s = i % places.length;
     const n = Math.floor(i / places.length);
@@ -58,9 +58,9 @@ export function planEndpoints(count: number, hosts: readonly HostPlan[]): Endpoi
       throw new RomanaError('internal', 'The lab has no place left.');
     blocks.set(block(host), (blocks.get(block(host)) ?? 0) + 1);
     load.set(host, (load.get(host) ?? 0) + 1);
-    endpoints.push({ ...place, name: `${place.tenant}-${place.segment}-${n + 1}`, host });
+    bySegment[s]?.push({ ...place, name: `${place.tenant}-${place.segment}-${n + 1}`, host });
   }
-  return endpoints;
+  return bySegment.flat();
 }
 
 /** A segment's first three: a host, a neighbour (of its rack, or for every other segment of another rack), the first host again. */
@@ -147,4 +147,17 @@ export function planProbes(endpoints: readonly EndpointPlan[]): Probe[] {
     }
   }
   return probes;
+}
+
+/** Sources of one wave. */
+export const waveSize = 60;
+
+/** Indexes of the probes in waves with few sources each, for large labs where all at once are too many for the kernel. */
+export function probeWaves(probes: readonly Probe[]): number[][] {
+  const sources = new Map<EndpointPlan, number>();
+  for (const { from } of probes) if (!sources.has(from)) sources.set(from, sources.size);
+  const waves: number[][] = Array.from({ length: Math.ceil(sources.size / waveSize) }, () => []);
+  for (const [i, { from }] of probes.entries())
+    waves[Math.floor((sources.get(from) ?? 0) / waveSize)]?.push(i);
+  return waves;
 }

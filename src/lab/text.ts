@@ -104,9 +104,11 @@ export function reportText({ placed, document, sampled }: Observation): string {
           '',
         ]
       : [];
-  const sizes = [
-    ...new Set(mtu.filter((probe) => probe.expected === 'allow').map((probe) => probe.size)),
-  ].join(', ');
+  const size = mtu.find((probe) => probe.expected === 'allow')?.size;
+  const mtuText =
+    size === undefined
+      ? ''
+      : `, and packets of the full MTU (${size} bytes) ${mtu.every(right) ? 'cross it unfragmented' : 'do NOT cross it as they should'}`;
   return [
     endpointTable(placed),
     '',
@@ -115,7 +117,7 @@ export function reportText({ placed, document, sampled }: Observation): string {
     '',
     hostTable(hosts),
     '',
-    `${matrix.length} probes${sampled ? ' (a sample of all pairs)' : ''}; an MTU of ${sizes} bytes ${mtu.every(right) ? 'holds' : 'does NOT hold'} between racks.`,
+    `${matrix.length} probes${sampled ? ', a sample of all pairs' : ''}${mtuText}.`,
     wrong.length === 0
       ? `Everything is as expected (${document.seconds} s).`
       : ['NOT as expected:', ...wrong].join('\n  '),

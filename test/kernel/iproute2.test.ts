@@ -15,13 +15,22 @@ import { createKernelEvents } from '#agent/drivers/iproute2/events.ts';
 import { createKernelFacts } from '#agent/drivers/iproute2/facts.ts';
 import { createLinkDriver } from '#agent/drivers/iproute2/links.ts';
 import { createRouteDriver } from '#agent/drivers/iproute2/routes.ts';
-import { createRunner, type Runner } from '#agent/exec.ts';
+import { createRunner, type LineSpawner, type Runner, spawnLines } from '#agent/exec.ts';
 import { kernelFiles } from '#agent/files.ts';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
 import type { Timers } from '#core/ports.ts';
-import { here, inPrivateNamespaces, makeNetns, ping, removeNetns, setSysctl } from '../support/namespace.ts';
+import {
+  here,
+  inPrivateNamespaces,
+  makeNetns,
+  reaches,
+  removeNetns,
+  setSysctl,
+} from '../support/namespace.ts';
 
 const run = createRunner();
+/** Endpoints of the test that counts processes; below 256. Namespaces are slow to make and to delete. */
+const COUNT = 60;
 
 /** The namespace of the test, emptied again by `close`. */
 async function makeWorld(): Promise<World> {
@@ -204,10 +213,10 @@ if (inPrivateNamespaces(import.meta.url)) {
         '192.168.0.1',
         'fd99::1',
       ]) {
-        assert.equal(await ping(from, to), 1, to);
+        assert.ok(await reaches(from, to), to);
       }
-      assert.equal(await ping(here, '10.1.1.28'), 1);
-      assert.equal(await ping(here, 'fd10:1:1:1::c'), 1);
+      assert.ok(await reaches(here, '10.1.1.28'));
+      assert.ok(await reaches(here, 'fd10:1:1:1::c'));
     }));
 
   test('I4 a pair whose namespace was replaced while a process keeps the old one is made anew', () =>
@@ -290,10 +299,10 @@ if (inPrivateNamespaces(import.meta.url)) {
       assert.ok(steps > 8, `${steps} lines`);
     }));
 
-  test('I6 200 endpoints take few processes, and nothing to do takes one', () =>
+  test('I6 many endpoints take few processes, and nothing to do takes one', () =>
     inWorld(async (world) => {
       const want = [];
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < COUNT; i++) {
         want.push(
           vethLink(`e${i}`, await world.addNetns(`e${i}`), `10.1.${i}.1`, `fd10:1:${i.toString(16)}::1`),
         );
@@ -302,7 +311,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       const driver = createLinkDriver(runner, kernelFiles);
       const first = await driver.apply(desiredLinks(...want));
       assert.deepEqual([...first.failures], []);
-      assert.ok(calls.length <= 4 + 200, `${calls.length} processes`);
+      assert.ok(calls.length <= 4 + COUNT, `${calls.length} processes`);
       calls.length = 0;
       assert.equal((await driver.apply(desiredLinks(...want))).changes.length, 0);
       assert.deepEqual(calls, ['ip -j -d address show']);
@@ -311,7 +320,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       const wanted = want.flatMap(({ addresses, link }) =>
         addresses.map((a) => linkRoute(`${formatAddress(a)}/${a.family === 4 ? 32 : 128}`, link)),
       );
-      assert.equal((await routes.apply(wanted)).changes.length, 400);
+      assert.equal((await routes.apply(wanted)).changes.length, 2 * COUNT);
       assert.equal((await routes.apply(wanted)).changes.length, 0);
       assert.equal(calls.length, 3);
     }));
@@ -360,44 +369,36 @@ if (inPrivateNamespaces(import.meta.url)) {
       assert.deepEqual(await world.seenRoutes(true), []);
     }));
 
-  test('events tell of links and of our table, not of other tables, and the monitors end', () =>
+  test('events tell of links and of our table, not of other tables', () =>
     inWorld(async () => {
-      const seen: string[] = [];
-      const waiting: { what: string; done: () => void }[] = [];
-      const next = (what: string): Promise<void> => new Promise((done) => waiting.push({ what, done }));
-      const cancel = createKernelEvents({ timers }).start((what) => {
-        seen.push(what);
-        for (const entry of waiting.splice(0)) {
-          if (entry.what === what) entry.done();
-          else waiting.push(entry);
-        }
-      });
-      // Until the monitors listen, events pass unseen: repeat the cause until it is noticed.
-      const provoke = async (what: string, cause: () => Promise<unknown>): Promise<void> => {
-        const heard = next(what).then(() => true);
-        for (;;) {
+      const lines: string[] = [];
+      const told: string[] = [];
+      const spawn: LineSpawner = (argv, { onLine, onEnd }) =>
+        spawnLines(argv, {
+          onEnd,
+          onLine: (line) => {
+            lines.push(line);
+            onLine(line);
+          },
+        });
+      const cancel = createKernelEvents({ timers, spawn }).start((what) => told.push(what));
+      // Until a monitor listens, events pass unseen: repeat the cause until its line comes.
+      const provoke = async (line: string, cause: () => Promise<unknown>): Promise<void> => {
+        while (!lines.some((text) => text.includes(line))) {
           await cause();
-          const pause = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 50));
-          if (await Promise.race([heard, pause])) return;
+          await new Promise((resolve) => setTimeout(resolve, 50));
         }
       };
-      await provoke('network', async () => {
+      const nft = (stdin: string): Promise<unknown> => run(['nft', '-f', '-'], { stdin });
+      await provoke('up0', async () => {
         await run(['ip', 'link', 'set', 'up0', 'down']);
         await run(['ip', 'link', 'set', 'up0', 'up']);
       });
-      await provoke('rules', () =>
-        run(['nft', '-f', '-'], { stdin: 'add table inet romana\ndelete table inet romana\n' }),
-      );
-      const before = seen.filter((what) => what === 'rules').length;
-      await run(['nft', '-f', '-'], {
-        stdin: 'add table inet other\ndelete table inet other\nadd table ip romana\n',
-      });
-      await provoke('network', async () => {
-        await run(['ip', 'link', 'set', 'up0', 'down']);
-        await run(['ip', 'link', 'set', 'up0', 'up']);
-      });
-      const settled = seen.filter((what) => what === 'rules').length;
-      assert.equal(settled - before, 0);
+      await provoke('add table inet romana', () => nft('add table inet romana\ndelete table inet romana\n'));
+      await provoke('add table ip romana', () => nft('add table ip romana\ndelete table ip romana\n'));
       cancel();
+      const ours = lines.filter((line) => line.includes('table inet romana')).length;
+      assert.equal(told.filter((what) => what === 'rules').length, ours);
+      assert.ok(told.includes('network'));
     }));
 }

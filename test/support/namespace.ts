@@ -157,13 +157,9 @@ export async function addAddresses(ns: Netns, link: string, ...addresses: string
   }
 }
 
-/** The value of e.g. `net/ipv4/ip_forward` in a namespace. */
+/** Sets e.g. `net/ipv4/ip_forward` in a namespace. */
 export async function setSysctl(ns: Netns, path: string, value: string | number): Promise<void> {
   await ns.run(['tee', `/proc/sys/${path}`], { stdin: `${value}\n` });
-}
-
-export async function getSysctl(ns: Netns, path: string): Promise<string> {
-  return (await ns.run(['cat', `/proc/sys/${path}`])).stdout.trim();
 }
 
 /** How many of `count` echo requests were answered. */
@@ -180,6 +176,17 @@ export async function ping(
   const argv = ['ping', '-n', '-c', String(count), '-i', '0.05', '-W', String(waitSeconds), ...extra, to];
   const { stdout } = await from.run(argv, { okCodes: 'any', timeoutMs: 10_000 + count * 1000 });
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+}
+
+/**
+ * Whether an echo request is answered at last. The first may be lost on a busy machine, while a neighbour is being found; a test
+ * that demands silence counts packets instead.
+ */
+export async function reaches(from: Netns, to: string, options: PingOptions = {}): Promise<boolean> {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    if ((await ping(from, to, options)) > 0) return true;
+  }
+  return false;
 }
 
 export interface PingOptions {

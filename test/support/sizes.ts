@@ -7,4 +7,6 @@ export const full = process.env['ROMANA_TEST_SIZE'] === 'full';
 export const sizes = {
   /** Runs of a property, where a test does not say its own. */
   propertyRuns: full ? 1000 : 100,
+  /** The simulated cluster: random events, and endpoints that come or go while others must stay untouched. */
+  simulation: full ? { hosts: 50, events: 30_000, churn: 3_000 } : { hosts: 50, events: 3_000, churn: 300 },
 } as const;

@@ -14,8 +14,10 @@ import {
   writeObject,
 } from '../output.ts';
 import { buildRequest } from '../request.ts';
+import { stopSignal } from '../signals.ts';
 import { type CommandSpec, specs } from '../spec.ts';
 import type { World } from '../world.ts';
+import { addCheck } from './check.ts';
 import { withOutput } from './common.ts';
 import { addOptions, occurrences } from './options.ts';
 
@@ -158,7 +160,9 @@ export function addAgentCommands(program: Command, world: World): void {
     .requiredOption('--config <FILE>', 'YAML file of the agent')
     .action(async (options: { config: string }) => {
       const { runAgent } = await import('#agent/main.ts');
-      await runAgent(options.config);
+      const running = await runAgent(options.config);
+      await stopSignal();
+      await running.stop();
     });
   withSocket(
     agent
@@ -170,5 +174,6 @@ export function addAgentCommands(program: Command, world: World): void {
     const status = await ask(world, options, { method: 'GET', path: '/v1/status' });
     world.out(format === 'table' ? statusText(status, options.all === true) : await dump(status, format));
   });
+  addCheck(agent, world);
   addEndpointCommands(agent, world);
 }

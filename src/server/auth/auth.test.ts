@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { createCsr, createKey } from '#net/csr.ts';
 import { furnish, startHarness } from '../http/harness.ts';
 import { createAuthority, issueHost, lifetimes, loadAuthority } from '../pki/certificates.ts';
@@ -150,6 +151,39 @@ test("the server's own certificate is no host's", async (t) => {
   const text = readFileSync(`${server.dataDir}/pki/server.pem`, 'utf8');
   const certificate = { cert: text, key: text };
   await assert.rejects(server.client({ certificate }).whoami(), { code: 'certificate_invalid' });
+});
+
+test('a resumed TLS session proves the same host, and a replaced certificate is refused on it too', async (t) => {
+  const server = await start(t);
+  const url = new URL(server.file.server);
+  const certificate = await server.join('h1');
+  let session: Buffer | undefined;
+  const whoami = async (): Promise<{ reused: boolean; text: string }> => {
+    const socket = connectTls({
+      host: url.hostname,
+      port: Number(url.port),
+      ca: server.file.ca,
+      ...certificate,
+      ...(session === undefined ? {} : { session }),
+    });
+    socket.on('session', (next) => {
+      session = next;
+    });
+    let reused = false;
+    socket.once('secureConnect', () => {
+      reused = socket.isSessionReused();
+    });
+    socket.end('GET /v1/whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    let text = '';
+    for await (const chunk of socket) text += String(chunk);
+    return { reused, text };
+  };
+  assert.equal((await whoami()).reused, false);
+  const again = await whoami();
+  assert.ok(again.reused && again.text.includes('"name":"h1"'), again.text);
+  await server.join('h1', true);
+  const replaced = await whoami();
+  assert.ok(replaced.reused && replaced.text.includes('certificate_invalid'), replaced.text);
 });
 
 test('renewal gives a certificate beside the one it was asked with; the one before that ends', async (t) => {
