@@ -6,6 +6,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addLab } from './commands/lab.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPlanCommands } from './commands/plan.ts';
+import { addReserve } from './commands/reserve.ts';
 import { addServer } from './commands/server.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addTopologyApply } from './commands/topology.ts';
@@ -41,6 +42,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
     .addHelpText('after', closing);
   program.commandsGroup('Objects:');
   addObjectCommands(program, world, (noun) => noun === first || needsAll.has(first));
+  addReserve(program, world);
   addTopologyApply(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);

@@ -99,6 +99,15 @@ export const NetworkChange = NetworkInput.pick({
   })
   .partial()
   .meta({ id: 'NetworkChange' });
+export const ReservationInput = z
+  .strictObject({
+    cidr: cidrText.describe('Range never given out; a wider one swallows narrower ones'),
+    keepLive: z
+      .boolean()
+      .default(false)
+      .describe('Reserve although endpoints hold addresses in it; they keep them until they go'),
+  })
+  .meta({ id: 'ReservationInput' });
 export const Network = z
   .object({
     name,
@@ -396,6 +405,15 @@ export const DecodedAddress = z
     endpoint: z.string().nullable(),
     hostCidr: z.string(),
     block: z.string(),
+    state: z
+      .enum(['used', 'reserved', 'quarantined', 'free', 'unassigned', 'never'])
+      .describe(
+        'unassigned: nobody holds the ids in it; never: an id in it is 0, and it is given to nobody; free: as far as the control plane knows',
+      ),
+    quarantinedUntil: z.string().nullable().describe('Until then others wait for it; only of addresses that the server gives'),
+    reservedBy: z.string().nullable().describe('The reserved range that holds it, also while it is used'),
+    allocator: Allocator.nullable().describe('Who gives out the addresses of its host id'),
+    location: z.string().nullable().describe('Host where its endpoint runs; `host` is the home, which the address names'),
   })
   .meta({ id: 'DecodedAddress' });
 

@@ -53,6 +53,9 @@ export const operations = {
   networkUpdate: { method: 'PATCH', path: '/v1/networks/:name', summary: 'Change a network', access: 'admin', params: byName, query: guarded, body: m.NetworkChange, response: m.Network, success: 200, cli: ['network', 'update'] },
   networkDelete: { method: 'DELETE', path: '/v1/networks/:name', summary: 'Delete a network that holds no endpoint', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['network', 'delete'] },
 
+  networkReserve: { method: 'POST', path: '/v1/networks/:name/reservations', summary: 'Reserve a range of a network: it is never given out', access: 'admin', params: byName, query: guarded, body: m.ReservationInput, response: m.Network, success: 200, cli: null },
+  networkUnreserve: { method: 'DELETE', path: '/v1/networks/:name/reservations/:cidr', summary: 'Give a reserved range back, exactly as it was reserved', access: 'admin', params: z.object({ name: m.name, cidr: m.cidrText }), query: guarded, body: null, response: m.Network, success: 200, cli: null },
+
   topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: ['topology', 'show'] },
   topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Replace the prefix groups; refused if a host would move', access: 'admin', params: none, query: guarded, body: m.TopologyInput, response: m.Topology, success: 200, cli: null },
 

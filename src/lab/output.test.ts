@@ -21,7 +21,21 @@ const placed: Placed[] = plans.map((plan, i) => {
   return {
     plan,
     endpoint: { addresses: [{ network: 'v4', address }] } as unknown as Endpoint,
-    decoded: [{ address, network: 'v4', ids, ...names, hostCidr: '10.1.0.0/16', block: '10.1.1.16/28' }],
+    decoded: [
+      {
+        address,
+        network: 'v4',
+        ids,
+        ...names,
+        hostCidr: '10.1.0.0/16',
+        block: '10.1.1.16/28',
+        state: 'used',
+        quarantinedUntil: null,
+        reservedBy: null,
+        allocator: 'server',
+        location: plan.host.name,
+      },
+    ],
   };
 });
 const matrix: LabProbe[] = planProbes(plans).map(({ from, to, family, protocol }) => ({

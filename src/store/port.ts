@@ -90,6 +90,8 @@ export interface Tx extends ReadTx {
   registerAddresses(allocation: Allocation): void;
   /** Forgets addresses without quarantine: for those whose quarantine is kept by an agent. */
   forgetAddresses(key: string): void;
+  /** Names no longer get back what they held in this host id: it goes to another host. */
+  forgetFormer(network: string, hostId: number): void;
   /** Throws id_taken when somebody else holds the value; holding it twice is one holding. */
   hold(space: string, value: number | string, holder: string): void;
   letGo(space: string, value: number | string): void;

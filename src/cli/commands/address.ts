@@ -1,6 +1,7 @@
 /** `romana address`: the address model on the command line, with the server's names or by arithmetic alone. */
 import { type Command, Option } from 'commander';
 import type { Client } from '#contract/client.ts';
+import type { DecodedAddress } from '#contract/model.ts';
 import {
   addressPlan,
   blockCidr,
@@ -69,6 +70,34 @@ export function decodeOffline(text: string, network: string, layout: string): De
 export function encodeOffline(ids: Ids, network: string, layout: string): Decoded {
   const plan = planOf(network, layout);
   return decodeOffline(formatAddress(asUsage(() => encode(plan, ids))), network, layout);
+}
+
+/** In words, what is known of the address itself. */
+function stateText(answer: DecodedAddress): string {
+  const { endpoint, reservedBy, quarantinedUntil } = answer;
+  const texts: Record<DecodedAddress['state'], string> = {
+    used: `used by ${endpoint ?? '?'}${reservedBy === null ? '' : `, in the reserved range ${reservedBy}`}`,
+    reserved: `reserved by ${reservedBy ?? '?'}: never given out`,
+    quarantined: `quarantined until ${quarantinedUntil ?? '?'}: only its last owner gets it back before`,
+    free: answer.allocator === 'agent' ? 'free, unless its agent has not reported it yet' : 'free',
+    unassigned: 'free: nobody holds the ids in it yet',
+    never: 'never given out: an id in it is 0',
+  };
+  return texts[answer.state];
+}
+
+async function explain(world: World, answer: DecodedAddress, options: OutputOptions): Promise<void> {
+  await write(world, answer, options);
+  if (options.quiet === true || formatOf(options) !== 'table') return;
+  const { host, location } = answer;
+  world.out(
+    pairs([
+      ['state', stateText(answer)],
+      ['allocator', answer.allocator],
+      ['home', host],
+      ['location', location === host || location === null ? location : `${location} (away from home)`],
+    ]),
+  );
 }
 
 async function write(world: World, decoded: Decoded, options: OutputOptions): Promise<void> {
@@ -152,6 +181,22 @@ export function addAddressCommands(program: Command, world: World): void {
       client.addressExplain({ params: { address: canonical } }),
     );
     await write(world, answer, options);
+  });
+
+  const explainCommand = address
+    .command('explain')
+    .summary('Say what an address is, who has it, and whether it can be given out')
+    .description(
+      'Say what an address is, who has it, and whether it can be given out. Home is the host that the address names; location is where its endpoint runs.',
+    )
+    .argument('<address>', 'IPv4 or IPv6 address');
+  withServer(explainCommand).action(async (text: string, options: ClientOptions) => {
+    formatOf(options);
+    const canonical = formatAddress(asUsage(() => parseAddress(text)));
+    const answer = await withClient(world, options, (client) =>
+      client.addressExplain({ params: { address: canonical } }),
+    );
+    await explain(world, answer, options);
   });
 
   const encodeCommand = address

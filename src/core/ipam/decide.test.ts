@@ -239,18 +239,55 @@ for (const { family, make, at, second, blocks, foreign } of families) {
       ]);
     });
 
-    test('a fixed address rests like any other, also for its last owner', () => {
+    test('a fixed address rests like any other, but not for its last owner', () => {
       const b = bench(make());
       b.give('k', [slotIn('n')]);
       b.free('k', 500);
       const slot = slotIn('n', { address: parseAddress(at(1)) });
       assert.throws(
-        () => b.give('k', [slot], 600),
+        () => b.give('other', [slot], 600),
         refused('address_quarantined', /free again in 1 s/, { freeAt: 1500, waitMs: 900 }),
       );
-      assert.deepEqual(b.give('k', [slot], 1500), [at(1)]);
-      b.give('k2', [slotIn('n')], 1500);
+      assert.deepEqual(b.give('k', [slot], 600), [at(1)]);
+      b.free('k', 700);
+      assert.deepEqual(b.give('other', [slot], 1700), [at(1)]);
+      b.give('k2', [slotIn('n')], 1700);
       assert.equal(b.ipam.ownerOf('n', parseAddress(at(2))), 'k2');
+    });
+
+    test('a name that comes back on its host gets the address it had, in and after the quarantine', () => {
+      const b = bench(make());
+      b.give('before', [slotIn('n')]);
+      b.give('k', [slotIn('n')]);
+      b.free('k', 500);
+      assert.deepEqual(b.give('other', [slotIn('n')], 501), [at(3)]);
+      assert.deepEqual(b.give('k', [slotIn('n')], 502), [at(2)]);
+      b.free('k', 600);
+      assert.deepEqual(b.give('k', [slotIn('n')], 60_000), [at(2)]);
+      assert.deepEqual(b.ipam.formerly('k'), []);
+    });
+
+    test('a name gets nothing back that somebody else has, that is reserved, or that is of another host id', () => {
+      const b = bench(make());
+      b.give('k', [slotIn('n')]);
+      b.free('k', 0);
+      assert.deepEqual(b.give('taker', [slotIn('n', { endpointId: 1 })], 1000), [at(1)]);
+      assert.deepEqual(b.give('k', [slotIn('n')], 1000), [at(2)]);
+      b.free('k', 1000);
+      assert.deepEqual(b.give('k', [slotIn('n', { hostIds: [2] })], 1001), [second(1)]);
+      b.free('k', 1002);
+      b.ipam.setNetwork(make([`${at(2)}/${family === 'IPv4' ? 32 : 128}`]));
+      assert.deepEqual(b.give('k', [slotIn('n')], 1003), [at(3)]);
+    });
+
+    test('the restart of two names at once swaps nothing', () => {
+      const b = bench(make());
+      b.give('a', [slotIn('n')]);
+      b.give('b', [slotIn('n')]);
+      b.free('a', 10);
+      b.free('b', 11);
+      assert.deepEqual(b.give('b', [slotIn('n')], 12), [at(2)]);
+      assert.deepEqual(b.give('a', [slotIn('n')], 12), [at(1)]);
     });
 
     test('addresses outside the block, id 0 and ids past the end are refused', () => {

@@ -13,7 +13,7 @@ import {
 } from './block.ts';
 import { blockFull, type FullBlock } from './full.ts';
 import { countIds, type IdRange, mergeRanges, rangeOf } from './ranges.ts';
-import type { Allocation, IpamEvent, IpamNetwork, IpamView, Placed, Slot, Wanted } from './types.ts';
+import type { Allocation, Block, IpamEvent, IpamNetwork, IpamView, Placed, Slot, Wanted } from './types.ts';
 
 /**
  * Answers the same question with the same allocation and no events; otherwise one event. All slots or none: a refusal (thrown) leaves
@@ -98,9 +98,35 @@ function pickSlot(view: IpamView, slot: Slot, picked: readonly Placed[], key: st
       { details: { network: network.name } },
     );
   }
-  return isFixed(slot)
-    ? pickFixed(view, network, geometries, slot, picked, key, now)
-    : pickFree(view, network, geometries, picked, now);
+  if (isFixed(slot)) return pickFixed(view, network, geometries, slot, picked, key, now);
+  return (
+    pickFormer(view, network, geometries, picked, key) ?? pickFree(view, network, geometries, picked, now)
+  );
+}
+
+/**
+ * What this name held before, in a block of this slot. No quarantine: it protects later owners from what peers still send to the
+ * earlier one, and here they are the same name in the same segment on the same host.
+ */
+function pickFormer(
+  view: IpamView,
+  network: IpamNetwork,
+  geometries: readonly Geometry[],
+  picked: readonly Placed[],
+  key: string,
+): Placed | undefined {
+  const candidates = view.formerly(key).flatMap((former) => {
+    const geometry = geometries.find(({ block }) => sameBlock(block, former));
+    const usable =
+      geometry !== undefined &&
+      former.endpointId <= geometry.max &&
+      rangeOf(reservedIds(network, geometry), former.endpointId) === undefined &&
+      !picked.some((p) => p.network === former.network && equalAddress(p.address, former.address));
+    return usable ? [{ former, at: view.releasedAt(network.name, former.address) ?? 0 }] : [];
+  });
+  // The last one it had.
+  candidates.sort((a, b) => b.at - a.at || a.former.endpointId - b.former.endpointId);
+  return candidates[0]?.former;
 }
 
 function pickFree(
@@ -152,15 +178,16 @@ function firstFreshId(
 }
 
 function pickedIds({ block }: Geometry, picked: readonly Placed[]): IdRange[] {
-  return picked
-    .filter(
-      (p) =>
-        p.network === block.network &&
-        p.hostId === block.hostId &&
-        p.tenantId === block.tenantId &&
-        p.segmentId === block.segmentId,
-    )
-    .map((p) => ({ first: p.endpointId, last: p.endpointId }));
+  return picked.filter((p) => sameBlock(block, p)).map((p) => ({ first: p.endpointId, last: p.endpointId }));
+}
+
+function sameBlock(a: Block, b: Block): boolean {
+  return (
+    a.network === b.network &&
+    a.hostId === b.hostId &&
+    a.tenantId === b.tenantId &&
+    a.segmentId === b.segmentId
+  );
 }
 
 /** The first block where the wish can be had; when there is none, the reason of the first block. */
@@ -243,6 +270,10 @@ function refuseFixed(
     });
   }
   const releasedAt = view.releasedAt(network.name, placed.address);
+  const own = view
+    .formerly(key)
+    .some((former) => sameBlock(former, placed) && former.endpointId === placed.endpointId);
+  if (own) return undefined;
   if (releasedAt === undefined || now - releasedAt >= network.quarantineMs) return undefined;
   const freeAt = releasedAt + network.quarantineMs;
   return new RomanaError(

@@ -4,4 +4,5 @@ export { locate } from './block.ts';
 export * from './decide.ts';
 export * from './memory.ts';
 export { type IdRange, rangeOf } from './ranges.ts';
+export * from './reserve.ts';
 export * from './types.ts';

@@ -41,19 +41,30 @@ const ranges = ['/29', '/30', '/30', '/31', '/31', '/32'].map((length, i) => {
 /** The same rules in the dumbest way: one block per network, scanned from end to end. */
 class Naive {
   readonly owner = new Map<string, string>();
-  readonly idle: { name: string; at: number }[] = [];
+  readonly idle: { name: string; at: number; key: string }[] = [];
   readonly touched = new Set<string>();
   readonly keys = new Map<string, { uid: string; question: string; ids: string[] }>();
   reserved = new Set<number>();
 
-  pick(network: string, fixed: number | undefined, taken: string[], now: number): string | undefined {
+  pick(
+    key: string,
+    network: string,
+    fixed: number | undefined,
+    taken: string[],
+    now: number,
+  ): string | undefined {
     const resting = (name: string): boolean =>
-      this.idle.some((entry) => entry.name === name && now - entry.at < QUARANTINE);
+      this.idle.some((entry) => entry.name === name && entry.key !== key && now - entry.at < QUARANTINE);
     const usable = (id: number): boolean => !this.reserved.has(id) && !taken.includes(`${network}/${id}`);
     if (fixed !== undefined) {
       const name = `${network}/${fixed}`;
       return usable(fixed) && !this.owner.has(name) && !resting(name) ? name : undefined;
     }
+    const former = this.idle
+      .map(({ name, at, key: last }) => ({ id: Number(name.split('/')[1]), name, at, last }))
+      .filter(({ id, name, last }) => last === key && name.startsWith(network) && usable(id))
+      .sort((a, b) => b.at - a.at || a.id - b.id);
+    if (former[0] !== undefined) return former[0].name;
     for (let id = 1; id <= SIZE; id++) {
       if (usable(id) && !this.touched.has(`${network}/${id}`)) return `${network}/${id}`;
     }
@@ -71,7 +82,7 @@ class Naive {
     for (const fixed of [true, false]) {
       for (const [index, slot] of slots.entries()) {
         if ((slot.endpointId !== undefined) !== fixed) continue;
-        const name = this.pick(slot.network, slot.endpointId, taken, now);
+        const name = this.pick(key, slot.network, slot.endpointId, taken, now);
         if (name === undefined) return undefined;
         taken.push(name);
         ids[index] = name;
@@ -93,7 +104,7 @@ class Naive {
     this.keys.delete(key);
     for (const name of known.ids) {
       this.owner.delete(name);
-      this.idle.push({ name, at: now });
+      this.idle.push({ name, at: now, key });
     }
     return true;
   }

@@ -28,6 +28,8 @@ export class MemoryIpam implements IpamView {
   readonly #networks = new Map<string, IpamNetwork>();
   readonly #byKey = new Map<string, Allocation>();
   readonly #blocks = new Map<string, BlockState>();
+  /** Key of the last owner → what it released and nobody got since. */
+  readonly #former = new Map<string, readonly Placed[]>();
   #lastSeq = 0;
 
   constructor(networks: Iterable<IpamNetwork> = []) {
@@ -59,6 +61,10 @@ export class MemoryIpam implements IpamView {
   releasedAt(network: string, address: Address): number | undefined {
     const placed = this.#locate(network, address);
     return placed && this.#blocks.get(blockKey(placed))?.released.get(placed.endpointId)?.releasedAt;
+  }
+
+  formerly(key: string): readonly Placed[] {
+    return this.#former.get(key) ?? [];
   }
 
   nextFresh(block: Block, from: number): number {
@@ -126,7 +132,7 @@ export class MemoryIpam implements IpamView {
     for (const placed of allocation.addresses) {
       const state = this.#stateOf(placed);
       state.owners.set(placed.endpointId, allocation.key);
-      state.released.delete(placed.endpointId);
+      this.#unrelease(state, placed.endpointId);
       addId(state.touched, placed.endpointId);
     }
     this.#byKey.set(allocation.key, allocation);
@@ -153,9 +159,21 @@ export class MemoryIpam implements IpamView {
       const state = this.#stateOf(placed);
       state.owners.delete(placed.endpointId);
       addId(state.touched, placed.endpointId);
-      state.released.add({ placed, releasedAt: event.at, seq: event.seq });
+      this.#unrelease(state, placed.endpointId);
+      const { key, seq } = event;
+      state.released.add({ placed, releasedAt: event.at, seq, key });
+      if (key !== '') this.#former.set(key, [...this.formerly(key), placed]);
     }
     this.#lastSeq = Math.max(this.#lastSeq, event.seq);
+  }
+
+  #unrelease(state: BlockState, endpointId: number): void {
+    const entry = state.released.get(endpointId);
+    if (entry === undefined) return;
+    state.released.delete(endpointId);
+    const rest = this.formerly(entry.key).filter((placed) => placed !== entry.placed);
+    if (rest.length === 0) this.#former.delete(entry.key);
+    else this.#former.set(entry.key, rest);
   }
 
   #demandFree(addresses: readonly Placed[], key: string): void {
@@ -171,16 +189,17 @@ export class MemoryIpam implements IpamView {
   }
 
   /**
-   * Events that lead an empty MemoryIpam to this state: the live allocations, then the released ids, longest idle first. Who held
-   * a released id is not kept, so those have an empty key.
+   * Events that lead an empty MemoryIpam to this state: the released ids, longest idle first, then the live allocations (in this order,
+   * because a key may hold other addresses now than those it released).
    */
   snapshot(): IpamEvent[] {
-    const events: IpamEvent[] = this.list().map((allocation) => ({ type: 'allocated', allocation, at: 0 }));
+    const events: IpamEvent[] = [];
     for (const state of this.#blocks.values()) {
-      for (const { placed, releasedAt, seq } of state.released.list()) {
-        events.push({ type: 'released', key: '', uid: '', seq, addresses: [placed], at: releasedAt });
+      for (const { placed, releasedAt, seq, key } of state.released.list()) {
+        events.push({ type: 'released', key, uid: '', seq, addresses: [placed], at: releasedAt });
       }
     }
+    for (const allocation of this.list()) events.push({ type: 'allocated', allocation, at: 0 });
     return events;
   }
 

@@ -7,6 +7,8 @@ export interface ReleasedId {
   readonly placed: Placed;
   readonly releasedAt: number;
   readonly seq: number;
+  /** Of the last owner; empty when it is not known. */
+  readonly key: string;
 }
 
 /**

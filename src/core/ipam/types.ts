@@ -97,6 +97,11 @@ export interface IpamView {
     block: Block,
     without: readonly IdRange[],
   ): { readonly endpointId: number; readonly releasedAt: number } | undefined;
+  /**
+   * The released addresses whose last owner had this key, as long as nobody else got them: a name that comes back on its host gets its
+   * addresses back.
+   */
+  formerly(key: string): readonly Placed[];
   /** When the address was released; undefined when it is fresh or owned. */
   releasedAt(network: string, address: Address): number | undefined;
   /** Owned and released ids. Only called to word a refusal, so it may be slower. */

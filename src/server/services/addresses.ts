@@ -1,4 +1,5 @@
 /** What an address says, and who answers to it. */
+import type { DecodedAddress } from '#contract/model.ts';
 import {
   blockCidr,
   containsAddress,
@@ -13,7 +14,9 @@ import { idSpace } from './ids.ts';
 import { type Context, networksOf } from './shared.ts';
 import type { Services } from './types.ts';
 
-export function addressServices({ store }: Context): Pick<Services, 'addressExplain'> {
+type State = DecodedAddress['state'];
+
+export function addressServices({ store, steadyNow }: Context): Pick<Services, 'addressExplain'> {
   return {
     addressExplain: async (_, { params }) =>
       store.read((tx) => {
@@ -26,18 +29,41 @@ export function addressServices({ store }: Context): Pick<Services, 'addressExpl
           });
         }
         const { name, plan } = network;
+        const ipam = tx.ipam.network(name)!;
+        const endpoint = tx.ipam.ownerOf(name, address) ?? null;
+        const host = tx.holderOf(idSpace('host', name), ids.host) ?? null;
+        const held = host === null ? undefined : tx.get('host', host)?.ids;
+        const allocator = held?.find((entry) => entry.network === name && entry.id === ids.host)?.allocator;
+        const reserved = ipam.reserved.find((range) => containsAddress(range, address));
+        const releasedAt = tx.ipam.releasedAt(name, address);
+        const until = releasedAt === undefined ? 0 : releasedAt + ipam.quarantineMs;
+        const resting = endpoint === null && until > steadyNow();
         const tenant = tx.holderOf(idSpace('tenant', name), ids.tenant) ?? null;
+        const segment =
+          tenant === null ? null : (tx.holderOf(idSpace('segment', name, tenant), ids.segment) ?? null);
+        const state = (): State => {
+          if (endpoint !== null) return 'used';
+          if (reserved !== undefined) return 'reserved';
+          if (ids.host === 0 || ids.endpoint === 0 || (ids.segment === 0 && ids.tenant !== 0)) return 'never';
+          if (resting) return 'quarantined';
+          const known = ids.tenant === 0 || (tenant !== null && segment !== null);
+          return host !== null && known ? 'free' : 'unassigned';
+        };
         return {
           address: formatAddress(address),
           network: name,
           ids,
-          host: tx.holderOf(idSpace('host', name), ids.host) ?? null,
+          host,
           tenant,
-          segment:
-            tenant === null ? null : (tx.holderOf(idSpace('segment', name, tenant), ids.segment) ?? null),
-          endpoint: tx.ipam.ownerOf(name, address) ?? null,
+          segment,
+          endpoint,
           hostCidr: formatCidr(hostCidr(plan, ids.host)),
           block: formatCidr(blockCidr(plan, ids.host, ids.tenant, ids.segment)),
+          state: state(),
+          quarantinedUntil: resting ? new Date(until).toISOString() : null,
+          reservedBy: reserved === undefined ? null : formatCidr(reserved),
+          allocator: allocator ?? null,
+          location: endpoint === null ? null : (tx.get('endpoint', endpoint)?.host ?? null),
         };
       }),
   };

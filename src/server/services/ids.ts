@@ -70,6 +70,7 @@ export function takeId(tx: Tx, request: IdRequest): number {
     );
   }
   tx.hold(space, id, holder);
+  if (field === 'host') tx.forgetFormer(network.name, id);
   return id;
 }
 

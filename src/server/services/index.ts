@@ -4,6 +4,7 @@ import { endpointServices } from './endpoints.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostServices } from './hosts.ts';
 import { networkServices } from './networks.ts';
+import { reservationServices } from './reservations.ts';
 import { reportServices } from './reports.ts';
 import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
@@ -20,6 +21,7 @@ export function createServices(deps: ServiceDeps): Services {
   const statuses = new HostStatuses();
   return {
     ...networkServices(ctx),
+    ...reservationServices(ctx),
     ...topologyServices(ctx),
     ...hostServices(ctx, statuses),
     ...tenantServices(ctx),

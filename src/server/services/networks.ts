@@ -4,13 +4,10 @@ import {
   addressPlan,
   type Cidr,
   containsCidr,
-  firstAddress,
   formatCidr,
   hostRoute,
-  lastAddress,
   parseAddress,
   parseCidr,
-  subtract,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
@@ -18,6 +15,7 @@ import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { grantHostId, preferenceOf } from './host-ids.ts';
 import { idSpace, takeId } from './ids.ts';
+import { demandReserved, usersOf } from './reservations.ts';
 import {
   answerList,
   born,
@@ -59,7 +57,7 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
         }
         const network = { name: body.name, plan };
         demandApart(tx, cidr);
-        demandReserved(tx, network, body.reserved);
+        demandReserved(tx, body, body.reserved, []);
         const created = tx.put('network', body.name, { ...body, family: plan.family, ...born(ctx) });
         admitEverybody(tx, network);
         storeTopology(tx);
@@ -71,7 +69,9 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
       store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'network', params.name);
         checkGuard('network', params.name, old.revision, query);
-        if (body.reserved !== undefined) demandReserved(tx, tx.ipam.network(params.name)!, body.reserved);
+        if (body.reserved !== undefined) {
+          demandReserved(tx, old, body.reserved, old.reserved);
+        }
         const next: Network = {
           ...old,
           infrastructure: body.infrastructure ?? old.infrastructure,
@@ -125,42 +125,6 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
     });
     if (prefix !== undefined) refuse(`source prefix ${prefix} of endpoint ${key}`, { endpoint: key, prefix });
   }
-}
-
-function demandReserved(tx: ReadTx, network: KnownNetwork, reserved: readonly string[]): void {
-  const whole = network.plan.cidr;
-  const ranges = reserved.map(parseCidr);
-  for (const [index, range] of ranges.entries()) {
-    if (!containsCidr(whole, range)) {
-      throw new RomanaError(
-        'input_invalid',
-        `Reserved range ${reserved[index]} does not lie in ${formatCidr(whole)}; leave it out.`,
-        { details: { path: `reserved.${index}` } },
-      );
-    }
-    const users = usersOf(tx, network.name, range);
-    if (users.length > 0) {
-      throw new RomanaError(
-        'in_use',
-        `Reserved range ${reserved[index]} holds addresses of endpoints (${nameSome(users)}); delete them first.`,
-        { details: { path: `reserved.${index}`, endpoints: users.slice(0, 10) } },
-      );
-    }
-  }
-  if (ranges.length > 0 && subtract([whole], ranges).length === 0) {
-    throw new RomanaError(
-      'input_invalid',
-      `The reserved ranges leave nothing of ${formatCidr(whole)}; reserve less.`,
-      {
-        details: { path: 'reserved' },
-      },
-    );
-  }
-}
-
-/** Keys of endpoints with addresses in the range; eleven stand for "more than ten". */
-function usersOf(tx: ReadTx, network: string, range: Cidr): string[] {
-  return tx.allocationsIn(network, firstAddress(range), lastAddress(range), 11).map((row) => row.key);
 }
 
 /** Ids in the new network for all that exists, oldest first. Fails as a whole when a field is too narrow. */

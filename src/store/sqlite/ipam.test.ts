@@ -69,7 +69,10 @@ function wanted(of: Extract<Step, { do: 'allocate' }>): Wanted {
 
 function same(store: Store, memory: MemoryIpam): void {
   store.read(({ ipam }) => {
-    for (const name of 'abcdefghi') assert.deepEqual(ipam.byKey(name), memory.byKey(name));
+    for (const name of 'abcdefghi') {
+      assert.deepEqual(ipam.byKey(name), memory.byKey(name));
+      assert.deepEqual(new Set(ipam.formerly(name)), new Set(memory.formerly(name)));
+    }
     assert.equal(ipam.nextSeq(), memory.nextSeq());
     for (const [network, ids] of [
       ['v4', 8],

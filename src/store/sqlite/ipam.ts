@@ -78,6 +78,10 @@ export class SqlIpam implements IpamView {
     return row === undefined ? undefined : textOf(row['key']);
   }
 
+  formerly(key: string): Placed[] {
+    return this.#c.all('SELECT * FROM released WHERE key = ?1 ORDER BY position', key).map(placedOf);
+  }
+
   nextFresh(block: Block, from: number): number {
     const row = this.#c.get(
       `SELECT last FROM runs WHERE ${inBlock} AND first <= ?5 ORDER BY first DESC LIMIT 1`,
@@ -177,6 +181,10 @@ export class SqlIpam implements IpamView {
     }
   }
 
+  forgetFormer(network: string, hostId: number): void {
+    this.#c.run('UPDATE released SET key = NULL WHERE network = ?1 AND host_id = ?2', network, hostId);
+  }
+
   forget(key: string): void {
     this.#c.run('DELETE FROM allocations WHERE key = ?1', key);
     this.#c.run('DELETE FROM leases WHERE key = ?1', key);
@@ -205,12 +213,13 @@ export class SqlIpam implements IpamView {
     this.forget(event.key);
     for (const placed of known?.addresses ?? event.addresses) {
       this.#c.run(
-        `INSERT INTO released (network, host_id, tenant_id, segment_id, endpoint_id, address, released_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`,
+        `INSERT INTO released (network, host_id, tenant_id, segment_id, endpoint_id, address, released_at, key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
         ...idsOf(placed),
         placed.endpointId,
         addressToBytes(placed.address),
         event.at,
+        event.key === '' ? null : event.key,
       );
       if (known === undefined) this.#touch(placed);
     }

@@ -55,6 +55,14 @@ CREATE TABLE runs (
 ) STRICT, WITHOUT ROWID;
 `,
   },
+  {
+    name: 'names keep addresses; counts by block',
+    sql: `
+ALTER TABLE released ADD COLUMN key TEXT;
+CREATE INDEX released_by_key ON released (key) WHERE key IS NOT NULL;
+CREATE INDEX allocations_by_block ON allocations (network, host_id, tenant_id, segment_id);
+`,
+  },
 ];
 
 const checksum = (migration: Migration) => createHash('sha256').update(migration.sql).digest('hex');

@@ -191,6 +191,11 @@ export class SqlTx extends SqlReadTx implements Tx {
     this.addresses.forget(key);
   }
 
+  forgetFormer(network: string, hostId: number): void {
+    this.live();
+    this.addresses.forgetFormer(network, hostId);
+  }
+
   hold(space: string, value: number | string, holder: string): void {
     const current = this.holderOf(space, value);
     if (current === holder) return;
