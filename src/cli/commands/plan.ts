@@ -1,14 +1,16 @@
 /** `romana plan`: layouts and topologies for sizes, and what a change does to them. Asks no server. */
 import { type Command, Option } from 'commander';
+import { isRomanaError } from '#core/errors.ts';
 import type {
   CountRules,
+  Fabric,
   PlanAnswer,
   PlanInput,
   PlanNetworkInput,
   StandingPlan,
 } from '#core/plan/planner/index.ts';
 import { readDocument } from '../document.ts';
-import { asUsage, exitCodes, usage } from '../exit.ts';
+import { asUsage, exitCodes, type UsageError, usage } from '../exit.ts';
 import { dump, formatOf, type OutputOptions } from '../output.ts';
 import { readInteger } from '../values.ts';
 import type { World } from '../world.ts';
@@ -27,14 +29,18 @@ interface SizeOptions {
   readonly growthTenants?: string;
   readonly growthEndpoints?: string;
   readonly network?: readonly string[];
+  readonly fabric?: string;
   readonly maxRoutesPerHost?: string;
   readonly maxRoutesPerSwitch?: string;
   readonly maxVpcRoutes?: string;
 }
 
-interface ChangeOptions {
-  readonly file?: string;
+interface ProposalOption {
   readonly proposal?: string;
+}
+
+interface ChangeOptions extends ProposalOption {
+  readonly file?: string;
   readonly addHosts?: string;
   readonly addRack?: string;
   readonly addZone?: string;
@@ -70,6 +76,12 @@ function withSizes(command: Command): Command {
     .addOption(factor('--growth-hosts <FACTOR>', 'Other growth of hosts and racks'))
     .addOption(factor('--growth-tenants <FACTOR>', 'Other growth of tenants'))
     .addOption(factor('--growth-endpoints <FACTOR>', 'Other growth of endpoints of a host'))
+    .addOption(
+      budget(
+        '--fabric <FABRIC>',
+        'l2, l3-static or vpc: only its budgets count (default: any that keeps them)',
+      ),
+    )
     .addOption(budget('--max-routes-per-host <N>', 'Default: no limit'))
     .addOption(budget('--max-routes-per-switch <N>', 'Default: no limit'))
     .addOption(budget('--max-vpc-routes <N>', 'Of one VPC route table and family (default: 50)'));
@@ -97,6 +109,7 @@ function readInput(options: SizeOptions): PlanInput {
       endpoints: readFactor('--growth-endpoints', options.growthEndpoints, growth),
     },
     budgets: {
+      fabric: (options.fabric ?? null) as Fabric | null,
       routesPerHost: optional('--max-routes-per-host', options.maxRoutesPerHost),
       routesPerSwitch: optional('--max-routes-per-switch', options.maxRoutesPerSwitch),
       vpcRoutes: optional('--max-vpc-routes', options.maxVpcRoutes) ?? 50,
@@ -154,18 +167,38 @@ export async function ruleCounter(): Promise<CountRules> {
   };
 }
 
+/** The planner names fields, the user wrote options. */
+function withFlags<T>(fn: () => T): T {
+  return asUsage(() => {
+    try {
+      return fn();
+    } catch (error) {
+      const path = isRomanaError(error) ? error.details?.['path'] : undefined;
+      if (!isRomanaError(error) || typeof path !== 'string' || !error.message.startsWith(path)) throw error;
+      const flag = flagOf[path] ?? `--${path.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      throw usage(`${flag}${error.message.slice(path.length)}`);
+    }
+  });
+}
+
+const flagOf: Readonly<Record<string, string>> = {
+  routesPerHost: '--max-routes-per-host',
+  routesPerSwitch: '--max-routes-per-switch',
+  vpcRoutes: '--max-vpc-routes',
+};
+
 async function proposeFrom(options: SizeOptions, top: number): Promise<PlanAnswer> {
   const input = readInput(options);
   const { propose } = await import('#core/plan/planner/index.ts');
   const countRules = await ruleCounter();
-  return asUsage(() => propose(input, { top, countRules }));
+  return withFlags(() => propose(input, { top, countRules }));
 }
 
 async function standingFrom(
   world: World,
   options: SizeOptions & ChangeOptions,
 ): Promise<{ plan: StandingPlan } | { refused: PlanAnswer }> {
-  const choice = options.proposal === undefined ? 1 : readInteger('--proposal', options.proposal);
+  const choice = choiceOf(options);
   const { readStandingPlan, standingPlan } = await import('#core/plan/planner/index.ts');
   if (options.file !== undefined) {
     const clash = Object.keys(options).find((name) => sizeNames.has(name));
@@ -176,10 +209,20 @@ async function standingFrom(
   const answer = await proposeFrom(options, choice);
   const proposal = answer.proposals[choice - 1];
   if (!answer.fits) return { refused: answer };
-  if (proposal === undefined) {
-    throw usage(`--proposal ${choice}: there are ${answer.proposals.length} proposals.`);
-  }
+  if (proposal === undefined) throw noProposal(choice, answer);
   return { plan: standingPlan(answer, proposal) };
+}
+
+function choiceOf({ proposal }: ProposalOption): number {
+  const choice = proposal === undefined ? 1 : readInteger('--proposal', proposal);
+  if (choice < 1) throw usage('--proposal: they are counted from 1.');
+  return choice;
+}
+
+function noProposal(choice: number, { proposals }: PlanAnswer): UsageError {
+  return usage(
+    `--proposal ${choice}: there ${proposals.length === 1 ? 'is one proposal' : `are ${proposals.length} proposals`}.`,
+  );
 }
 
 const sizeNames: ReadonlySet<string> = new Set([
@@ -195,22 +238,29 @@ const sizeNames: ReadonlySet<string> = new Set([
   'growthTenants',
   'growthEndpoints',
   'network',
+  'fabric',
   'maxRoutesPerHost',
   'maxRoutesPerSwitch',
   'maxVpcRoutes',
 ]);
 
-async function writeAnswer(world: World, answer: PlanAnswer, options: OutputOptions): Promise<void> {
+async function writeAnswer(
+  world: World,
+  answer: PlanAnswer,
+  options: OutputOptions & ProposalOption,
+): Promise<void> {
   const format = formatOf(options);
+  const choice = choiceOf(options);
+  if (answer.fits && answer.proposals.length < choice) throw noProposal(choice, answer);
   const [{ proposalText }, { formatLayout }] = await Promise.all([
     import('../plan-text.ts'),
     import('#core/address/index.ts'),
   ]);
   if (options.quiet === true) {
-    const networks = answer.fits ? (answer.proposals[0]?.networks ?? []) : [];
+    const networks = answer.fits ? (answer.proposals[choice - 1]?.networks ?? []) : [];
     return world.out(networks.map(({ cidr, layout }) => `${cidr} ${formatLayout(layout)}\n`).join(''));
   }
-  world.out(format === 'table' ? proposalText(answer) : await dump(answer, format));
+  world.out(format === 'table' ? proposalText(answer, choice) : await dump(answer, format));
 }
 
 export function addPlanCommands(program: Command, world: World, setExitCode: (code: number) => void): void {
@@ -223,11 +273,12 @@ export function addPlanCommands(program: Command, world: World, setExitCode: (co
     );
   withOutput(withSizes(propose))
     .option('--top <N>', 'The most proposals (default: 3)')
-    .action(async (options: SizeOptions & OutputOptions & { top?: string }) => {
+    .option('--proposal <N>', 'Which of them to show in full (default: 1)')
+    .action(async (options: SizeOptions & OutputOptions & ProposalOption & { top?: string }) => {
       formatOf(options);
       const top = options.top === undefined ? 3 : readInteger('--top', options.top);
       if (top < 1) throw usage('--top: at least 1.');
-      const answer = await proposeFrom(options, top);
+      const answer = await proposeFrom(options, Math.max(top, choiceOf(options)));
       await writeAnswer(world, answer, options);
       if (!answer.fits) setExitCode(exitCodes.failed);
     });

@@ -1,10 +1,10 @@
 /** Why nothing fits, and what would. Every advice is a changed input that was planned again and fits. */
 import { cidrOf, formatCidr, widthOf } from '../../address/index.ts';
 import { isRomanaError } from '../../errors.ts';
-import { routesOf, someFabricFits } from './costs.ts';
+import { type RouteLine, routesOf, someFabricFits } from './costs.ts';
 import { type Checked, type CheckedNetwork, checkInput } from './input.ts';
 import { fitAll } from './layouts.ts';
-import { hostBits, leastWidths, partLabel, parts, sumOf } from './parts.ts';
+import { counted, countText, hostBits, leastWidths, partLabel, parts, sumOf } from './parts.ts';
 import type { PlanInput, RouteCount } from './types.ts';
 
 /** The bits that a network has, and those that every part needs at least. */
@@ -12,7 +12,7 @@ export function shortage({ grown, input }: Checked, network: CheckedNetwork): st
   const least = leastWidths(grown, 0);
   const terms = parts
     .filter((part) => least[part] > 0 || part === 'hosts')
-    .map((part) => `${least[part]} for ${grown[part]} ${partLabel(part, input)}`);
+    .map((part) => `${least[part]} for ${counted(grown[part], partLabel(part, input))}`);
   const wide = hostBits(least) > 32 || least.tenants > 32 || least.endpoints > 32;
   return (
     `${formatCidr(network.cidr)} has ${network.bits} bits below its prefix, ${sumOf(least)} are needed: ${terms.join(', ')}.` +
@@ -31,10 +31,14 @@ export function reasonsOf(checked: Checked, layoutFits: boolean, routes: readonl
   }
   if (!someFabricFits(routes)) {
     for (const { fabric, device, planned, budget, what } of routes.filter(({ fits }) => !fits)) {
-      reasons.push(`${fabric}: a ${device} needs ${planned} routes (${what}), its budget is ${budget}.`);
+      reasons.push(routeProblem({ fabric, device, count: planned, budget, what }));
     }
   }
   return reasons;
+}
+
+export function routeProblem({ fabric, device, count, budget, what }: RouteLine): string {
+  return `${fabric}: a ${device} needs ${counted(count, 'routes')} (${what}), its budget is ${countText(budget ?? 0)}.`;
 }
 
 /** `layout`: some network has too few bits; `routes`: some fabric keeps its budgets. */
@@ -51,7 +55,12 @@ export function advise(checked: Checked, layout: boolean, routes: boolean): stri
     }
   }
   if (!routes) found.push(...groups(checked));
-  return found.length > 0 ? found : ['No single change is enough: ask for smaller sizes, or less growth.'];
+  if (found.length > 0) return found;
+  return [
+    layout
+      ? 'No single change is enough: a wider network, smaller sizes and less growth must come together.'
+      : 'No number of racks keeps every budget: less growth, larger budgets or another fabric would.',
+  ];
 }
 
 /** Fits without shared tenants, and within the budgets. A change that makes no sense (more racks than hosts) fits nothing. */
@@ -103,10 +112,10 @@ function largest(
   return candidates.find((value) => works({ ...input, ...change(value) }));
 }
 
-/** Values at which a field needs a bit less: 2^n − 1 below `size`, largest first. */
+/** Values at which a field needs a bit less: 2^n − 1 below `size`, largest first. Less than a tenth of it helps nobody. */
 function steps(size: number, growth: number): number[] {
   return Array.from({ length: 32 }, (_, i) => Math.floor((2 ** (32 - i) - 1) / growth)).filter(
-    (value) => value >= 1 && value < size,
+    (value) => value * 10 >= size && value < size,
   );
 }
 

@@ -81,7 +81,7 @@ export function routeLines(question: RouteQuestion): RouteLine[] {
       : 'default route only',
   );
   put('vpc', 'vpc table', grainCount(sizes, vpcPer), vpcRoutes, `each ${vpcPer}`);
-  return lines;
+  return lines.filter(({ fabric }) => fabric === (budgets.fabric ?? fabric));
 }
 
 function mostOfOneFamily(families: readonly Family[]): number {

@@ -1,6 +1,7 @@
 /** From sizes to address plans, and what a change does to one. See README.md. */
 
-export { partLabel } from './parts.ts';
+export { fabrics } from './input.ts';
+export { counted, countText, partLabel } from './parts.ts';
 export { type ProposeOptions, propose } from './propose.ts';
 export { readStandingPlan, standingPlan } from './read.ts';
 export type * from './types.ts';

@@ -1,12 +1,13 @@
 /** Refuses nonsense and works out once what the sizes mean: today, and with growth. */
 import { type Cidr, formatCidr, overlaps, parseCidr, widthOf } from '../../address/index.ts';
 import { isRomanaError, RomanaError } from '../../errors.ts';
-import type { Budgets, Growth, PlanInput, PlanNetworkInput, PlanSizes } from './types.ts';
+import type { Budgets, Fabric, Growth, PlanInput, PlanNetworkInput, PlanSizes } from './types.ts';
 
 /** Ids have at most 32 bits. */
 const mostIds = 0xffffffff;
 const mostGrowth = 1000;
 const mostNetworks = 16;
+export const fabrics: readonly Fabric[] = ['l2', 'l3-static', 'vpc'];
 
 export interface CheckedNetwork {
   readonly name: string;
@@ -82,9 +83,18 @@ function readGrowth(value: unknown): Growth {
   return { hosts: one('hosts'), tenants: one('tenants'), endpoints: one('endpoints') };
 }
 
+function readFabric(value: unknown): Fabric | null {
+  const known = fabrics.find((fabric) => fabric === value);
+  if (known === undefined && value !== null) {
+    throw refuse('fabric', `fabric is one of ${fabrics.join(', ')}, not ${JSON.stringify(value)}.`);
+  }
+  return known ?? null;
+}
+
 export function readBudgets(value: unknown): Budgets {
   const fields = fieldsOf(value, 'budgets');
   return {
+    fabric: readFabric(fields['fabric'] ?? null),
     routesPerHost: readOptional(fields, 'routesPerHost'),
     routesPerSwitch: readOptional(fields, 'routesPerSwitch'),
     vpcRoutes: readCount(fields, 'vpcRoutes', 1),

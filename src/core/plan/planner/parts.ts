@@ -91,6 +91,17 @@ export function sharedDemand(shape: Shape, tenants: number): number {
   return Math.min(shape.hostEndpoints, tenants * shape.segments * shape.endpoints);
 }
 
+/** 16777216 → 16 777 216; beyond 10^15 as a power, since nobody counts the digits. */
+export function countText(value: number | bigint): string {
+  if (value >= 1e15) return Number(value).toExponential(1);
+  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ' ');
+}
+
+/** '1 rack', '64 680 racks'. `label` is a plural, perhaps with more words behind it. */
+export function counted(value: number, label: string): string {
+  return `${countText(value)} ${value === 1 ? label.replace(/^(\w+?)s\b/, '$1') : label}`;
+}
+
 /** 'racks of a zone', 'hosts of a rack'…: what a part counts in a plan with these levels. */
 export function partLabel(part: PartName, { zones, racks }: Pick<PlanSizes, 'zones' | 'racks'>): string {
   const group = racks !== null ? 'hosts of a rack' : zones !== null ? 'hosts of a zone' : 'hosts';

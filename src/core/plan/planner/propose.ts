@@ -6,6 +6,8 @@ import { type Checked, checkInput } from './input.ts';
 import { type Fitted, fitAll } from './layouts.ts';
 import {
   capacityOf,
+  counted,
+  countText,
   fieldOf,
   hostBits,
   layoutOf,
@@ -30,8 +32,9 @@ import type {
   RouteCount,
 } from './types.ts';
 
-/** Up to 2^4 ids per host: what more would hold, fewer ids with a wider endpoint field hold as well. */
+/** Up to 2^4 ids per host; more of them only help where endpoints need more ids than a field has. */
 const mostIdBits = 4;
+const mostFieldBits = 32;
 
 export interface ProposeOptions {
   /** The most proposals to answer with. */
@@ -47,7 +50,8 @@ export function propose(input: PlanInput, options: ProposeOptions = {}): PlanAns
   const proposals = candidates(checked, routes, options.countRules).slice(0, options.top ?? 3);
   const best = proposals[0];
   const fits = best !== undefined && routesFit;
-  const shared = best?.networks.some(({ sharedTenants }) => sharedTenants > 0) ?? false;
+  const sharing = checked.networks.filter((_, i) => (best?.networks[i]?.sharedTenants ?? 0) > 0);
+  const shared = sharing.length > 0;
   return {
     input: checked.input,
     fits,
@@ -55,14 +59,16 @@ export function propose(input: PlanInput, options: ProposeOptions = {}): PlanAns
     assumptions: assumptionsOf(checked),
     routes,
     proposals,
-    reasons: fits ? [] : reasonsOf(checked, best !== undefined, routes),
+    reasons: fits
+      ? sharing.map((network) => shortage(checked, network))
+      : reasonsOf(checked, best !== undefined, routes),
     advice: fits && !shared ? [] : advise(checked, best === undefined || shared, routesFit),
   };
 }
 
 function candidates(checked: Checked, routes: readonly RouteCount[], rules?: CountRules): Proposal[] {
   const found: Proposal[] = [];
-  for (let ids = 0; ids <= mostIdBits; ids++) {
+  for (let ids = 0; ids < mostFieldBits && (ids <= mostIdBits || found.length === 0); ids++) {
     const fitted = fitAll(checked, ids);
     if (fitted !== undefined) found.push(proposalOf(checked, fitted, routes, rules));
   }
@@ -167,7 +173,7 @@ export function exhaustions(
   const ends: Exhaustion[] = headroom.map(({ part, network, available, factor }) => ({
     part,
     network,
-    text: `${partLabel(part, levels)}: ${network} has room for ${available}`,
+    text: `${partLabel(part, levels)}, at ${countText(available)} in ${network}`,
     factor,
   }));
   for (const route of routes) {
@@ -178,7 +184,7 @@ export function exhaustions(
     ends.push({
       part: 'routes',
       network: null,
-      text: `routes of a ${device} on ${fabric} (${what}): its budget is ${budget}`,
+      text: `routes of a ${device} on ${fabric} (${what}), at ${countText(budget)}`,
       factor: budget / count,
     });
   }
@@ -189,13 +195,13 @@ function assumptionsOf({ input, grown, planned }: Checked): string[] {
   const all = input.endpointsPerSegment === null;
   return [
     all
-      ? `any one segment may hold all ${grown.endpoints} endpoints of a host (--endpoints-per-segment says less)`
-      : `no segment has more than ${grown.endpoints} of the ${grown.hostEndpoints} endpoints of a host`,
+      ? `any one segment may hold all ${countText(grown.endpoints)} endpoints of a host (--endpoints-per-segment says less)`
+      : `no segment has more than ${countText(grown.endpoints)} of the ${countText(grown.hostEndpoints)} endpoints of a host`,
     ...(input.racks === null && input.zones === null
       ? ['hosts stand in one group (--racks and --zones make aggregates)']
       : [
           `hosts are spread evenly: up to ${grown.hosts} in a ${input.racks === null ? 'zone' : 'rack'}` +
-            (input.racks === null ? '' : `, growth comes as racks: ${planned.racks} in all`),
+            (input.racks === null ? '' : `, growth comes as racks: ${countText(planned.racks ?? 0)} in all`),
         ]),
     'host id 0 is never given out, so a group of 2^n ids is planned for one host less',
   ];
@@ -207,15 +213,14 @@ function notesOf(checked: Checked, fitted: readonly Fitted[], sharedElements: nu
     shared === 0
       ? []
       : [
-          shortage(checked, network),
-          `${network.name}: ${capacityOf('tenants', widths)} tenants have ids of their own, ${shared} of the ${checked.planned.tenants} ` +
+          `${network.name}: ${counted(capacityOf('tenants', widths), 'tenants')} can have ids of their own, ${countText(shared)} of the ${countText(checked.planned.tenants)} ` +
             'planned share one identity: they are told apart by sets of addresses, so that each of their endpoints that comes or goes ' +
             'is written on every host where its tenant is present.',
         ],
   );
   if (sharedElements > 0)
     notes.push(
-      `The shared tenants cost about ${sharedElements} set elements on a host where as many of them as can are present.`,
+      `The shared tenants cost about ${countText(sharedElements)} set elements on a host where as many of them as can are present.`,
     );
   if (ids > 1) {
     notes.push(

@@ -23,6 +23,8 @@ export interface Growth {
 
 /** The most routes of Romana that a device takes; null: no limit. */
 export interface Budgets {
+  /** The way hosts are connected; null: not settled, and a plan fits when one way keeps the budgets. */
+  readonly fabric: Fabric | null;
   readonly routesPerHost: number | null;
   readonly routesPerSwitch: number | null;
   readonly vpcRoutes: number;
@@ -130,6 +132,7 @@ export interface Exhaustion {
   readonly network: string | null;
   /** One sentence: what cannot be had and at which size. */
   readonly text: string;
+  /** What there is room for ÷ what is used: the plan with its growth, or a plan after its change. */
   readonly factor: number;
 }
 
@@ -153,9 +156,9 @@ export interface PlanAnswer {
   readonly routes: readonly RouteCount[];
   /** Best first. May be there although `fits` is false: then routes are what does not fit. */
   readonly proposals: readonly Proposal[];
-  /** Why nothing fits; empty when something does. */
+  /** Why nothing fits, or why tenants must share an identity; else empty. */
   readonly reasons: readonly string[];
-  /** What would fit: each was tried. */
+  /** What would fit without that: each was tried. */
   readonly advice: readonly string[];
 }
 
@@ -205,7 +208,7 @@ export interface WhatIfAnswer {
   readonly parts: readonly WhatIfPart[];
   readonly routes: readonly RouteChange[];
   readonly elements: { readonly before: HostElements; readonly after: HostElements };
-  /** One sentence per part or device that does not fit, with what to do. */
+  /** One sentence per part or device that does not fit, with what to do. A fabric that does not fit matters where it is in use. */
   readonly problems: readonly string[];
   readonly notes: readonly string[];
   /** What runs out next, after the change; soonest first. */

@@ -1,11 +1,14 @@
 /** A plan that stands and a change: what still fits, which devices get routes, what runs out next. */
 import { addressPlan, formatCidr, type Layout, parseCidr } from '../../address/index.ts';
 import { RomanaError } from '../../errors.ts';
+import { routeProblem } from './advise.ts';
 import { hostElements, type RouteLine, routeLines, someFabricFits, withinBudget } from './costs.ts';
 import { fieldsOf, leavesOf, readCount, type Shape, shapeOf } from './input.ts';
 import {
   bitsForSlots,
   capacityOf,
+  counted,
+  countText,
   partLabel,
   parts,
   sharedCapacity,
@@ -41,7 +44,6 @@ export function whatIf(plan: StandingPlan, change: Change): WhatIfAnswer {
     );
   const problems = [...usage.flatMap((part) => partProblem(part, plan.sizes)), ...routeProblems(routes)];
   return {
-    // Tenants beyond their field share an identity: a cost, no failure.
     fits: usage.every(({ part, fits }) => fits || part === 'tenants') && someFabricFits(routes),
     before: plan.sizes,
     after: sizes,
@@ -173,27 +175,28 @@ function routesOf(plan: StandingPlan, before: Shape, sizes: PlanSizes, shape: Sh
   }));
 }
 
-const remedy: Readonly<Record<PartName, string>> = {
+const remedy: Readonly<Record<Exclude<PartName, 'tenants'>, string>> = {
   zones: 'the host field has no slot left for them: propose a new plan, or another network for the new zones',
   racks: 'the zone has no slot left for them: put them into another zone, or propose a new plan',
   hosts: 'the fullest group has no host ids left: add a rack instead of hosts',
-  tenants: 'those beyond share one identity',
   segments: 'use another network',
   endpoints: 'give hosts more ids, or use fewer endpoints on each',
   shared: 'fewer tenants may share: add a network with a wider tenant field',
 };
 
 function partProblem({ part, network, after, available, fits }: WhatIfPart, sizes: PlanSizes): string[] {
-  if (fits) return [];
-  return [`${network} has room for ${available} ${partLabel(part, sizes)}, not ${after}; ${remedy[part]}.`];
+  // Tenants beyond their field share an identity: a cost, no failure.
+  if (fits || part === 'tenants') return [];
+  return [
+    `${network} has room for ${counted(available, partLabel(part, sizes))}, not ${countText(after)}; ${remedy[part]}.`,
+  ];
 }
 
 function routeProblems(routes: readonly RouteChange[]): string[] {
   return routes
     .filter(({ fits }) => !fits)
-    .map(
-      ({ fabric, device, after, budget, what }) =>
-        `${fabric}: a ${device} needs ${after} routes (${what}), its budget is ${budget}.`,
+    .map(({ fabric, device, after, budget, what }) =>
+      routeProblem({ fabric, device, count: after, budget, what }),
     );
 }
 
@@ -214,15 +217,18 @@ function notesOf(
   const added = change.racks + (sizes.racks === null ? 0 : change.zones * shape.racks);
   if (added > 0) {
     notes.push(
-      `${added} new racks of ${shape.hosts} hosts: their own top-of-rack switches are new devices; hosts and switches of other racks do not change.`,
+      `${counted(added, 'new racks')} of ${counted(shape.hosts, 'hosts')}: their own top-of-rack switches are new devices; hosts and switches of other racks do not change.`,
     );
   }
-  if (change.zones > 0) notes.push(`${change.zones} new zones: the other zones get one aggregate for each.`);
+  if (change.zones > 0)
+    notes.push(`${counted(change.zones, 'new zones')}: the other zones get one aggregate for each.`);
   if (change.tenants > 0)
     notes.push('Tenants change no route; hosts get set elements when a tenant is present there.');
-  for (const { network, part, before, after } of usage) {
-    if (part === 'shared')
-      notes.push(`${network}: endpoints under the shared identity on one host: ${before} → ${after}.`);
+  for (const { network, part, after, available } of usage) {
+    if (part === 'tenants' && after > available)
+      notes.push(
+        `${network} has ids for ${counted(available, 'tenants')}: ${countText(after - available)} share one identity and are told apart by sets of addresses.`,
+      );
   }
   return notes;
 }
