@@ -2,7 +2,7 @@
 import { addressPlan, formatCidr, type Layout, parseCidr } from '../../address/index.ts';
 import { RomanaError } from '../../errors.ts';
 import { routeProblem } from './advise.ts';
-import { hostElements, type RouteLine, routeLines, someFabricFits, withinBudget } from './costs.ts';
+import { hostElements, type RouteLine, routeLines, someFabricFits, vpcGrain, withinBudget } from './costs.ts';
 import { fieldsOf, leavesOf, readCount, type Shape, shapeOf } from './input.ts';
 import {
   bitsForSlots,
@@ -42,7 +42,10 @@ export function whatIf(plan: StandingPlan, change: Change): WhatIfAnswer {
         tenantIds: capacityOf('tenants', widths),
       })),
     );
-  const problems = [...usage.flatMap((part) => partProblem(part, plan.sizes)), ...routeProblems(routes)];
+  const problems = [
+    ...usage.flatMap((part) => partProblem(part, plan.sizes)),
+    ...routeProblems(plan, sizes, routes),
+  ];
   return {
     fits: usage.every(({ part, fits }) => fits || part === 'tenants') && someFabricFits(routes),
     before: plan.sizes,
@@ -192,11 +195,15 @@ function partProblem({ part, network, after, available, fits }: WhatIfPart, size
   ];
 }
 
-function routeProblems(routes: readonly RouteChange[]): string[] {
+function routeProblems(plan: StandingPlan, sizes: PlanSizes, routes: readonly RouteChange[]): string[] {
+  const families = plan.networks.map(({ cidr }) => parseCidr(cidr).address.family);
+  const coarser = vpcGrain(sizes, families, plan.budgets.vpcRoutes);
+  const hint = coarser === plan.vpcPer ? '' : ` One route for each ${coarser} instead is fewer.`;
   return routes
     .filter(({ fits }) => !fits)
-    .map(({ fabric, device, after, budget, what }) =>
-      routeProblem({ fabric, device, count: after, budget, what }),
+    .map(
+      ({ fabric, device, after, budget, what }) =>
+        routeProblem({ fabric, device, count: after, budget, what }) + (device === 'vpc table' ? hint : ''),
     );
 }
 
