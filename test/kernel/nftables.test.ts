@@ -54,6 +54,14 @@ function model(isolation: 'segment' | 'tenant' | 'open'): PolicyModel {
   };
 }
 
+/** acme's segments with endpoints under the shared identity. */
+function sharing(isolation: 'segment' | 'tenant' | 'open', web: string[], db: string[]): PolicyModel {
+  const { tenants } = model(isolation);
+  const shared = [web, db].map((texts) => texts.map(parseAddress));
+  const segments = tenants[0]!.segments.map((segment, index) => ({ ...segment, shared: shared[index]! }));
+  return { networks, tenants: [{ ...tenants[0]!, segments }, ...tenants.slice(1)] };
+}
+
 function input(change: Partial<RulesInput> = {}): RulesInput {
   return {
     model: model('segment'),
@@ -110,6 +118,11 @@ if (inPrivateNamespaces(import.meta.url)) {
       input({ model: model('open'), endpoints: [], guardOthers: { 4: false, 6: true } }),
       input({ peers: [], uplinks: ['eth1', 'bond0.100'], endpointLinks: ['rom*'] }),
       input({ model: { networks: networks.slice(0, 1), tenants: [] }, endpoints: [] }),
+      input({ model: sharing('segment', ['10.1.0.5', '10.2.0.7', 'fd10:1::5'], ['10.2.0.8']) }),
+      // An address of one group becomes another's within one transaction.
+      input({ model: sharing('segment', ['10.2.0.8', 'fd10:2::6'], ['10.1.0.5', 'fd10:1::5']) }),
+      input({ model: sharing('tenant', ['10.1.0.5'], ['10.2.0.8', 'fd10:1::5']) }),
+      input({ model: sharing('open', ['10.1.0.5', 'fd10:1::5'], []) }),
       input({ model: { networks: [], tenants: [] }, endpoints: [], peers: [] }),
       input({ model: { networks: [network('v4', '10.0.0.0/8', 6, 8, 6, 4)], tenants: [] }, endpoints: [] }),
     ];
@@ -134,6 +147,8 @@ if (inPrivateNamespaces(import.meta.url)) {
       ['add', 'element', 'inet', 'romana', 'segments/v4/v4', '{', '10.0.2.16', '.', '10.0.1.16', '}'],
       ['flush', 'set', 'inet', 'romana', 'endpoints4'],
       ['flush', 'set', 'inet', 'romana', 'peers6'],
+      ['add', 'element', 'inet', 'romana', 'shared4', '{', '10.9.0.9', ':', '1:2', '}'],
+      ['flush', 'chain', 'inet', 'romana', 'egress_shared4'],
       [
         'add',
         'chain',
@@ -266,6 +281,8 @@ if (inPrivateNamespaces(import.meta.url)) {
       sourcePrefixes: [],
     }));
     const peers = Array.from({ length: 250 }, (_, i) => parseCidr(`10.${i + 2}.0.0/16`));
+    const shared = sharing('segment', ['10.1.0.5', '10.2.0.7', 'fd10:1::5'], ['10.2.0.8']);
+    assert.equal(await rules({ model: shared }), await rules({ model: model('segment') }));
     assert.equal(await rules({ endpoints: many, peers }), await rules({ endpoints: [], peers: [] }));
   });
 }

@@ -8,7 +8,7 @@
  * 3. `to_host` (input): endpoints reach the gateway by ICMP; more only where infrastructure is allowed or the tenant is open.
  *
  * Base chains accept by policy and judge nothing that has no side in Romana. An endpoint link that no element names is dropped by 1,
- * also while no agent runs. Hosts, endpoints, tenants and segments are elements; rules grow with networks and link patterns alone.
+ * also while no agent runs. Hosts, endpoints, tenants and segments are elements; rules grow with networks and link patterns alone. Shared identity: `shared.ts`.
  */
 import {
   type Address,
@@ -28,6 +28,8 @@ import {
   type Ruleset,
   type SetSpec,
 } from './ruleset.ts';
+import { sharedChains, sharedGates, sharedOpen, sharedSets } from './shared.ts';
+import { addressType, families, inner, keyword, masked, rule } from './words.ts';
 
 export interface LocalEndpoint {
   readonly tenant: string;
@@ -49,9 +51,6 @@ export interface RulesInput {
   readonly guardOthers: { readonly 4: boolean; readonly 6: boolean };
 }
 
-const families = [4, 6] as const;
-const keyword = { 4: 'ip', 6: 'ip6' } as const;
-const addressType = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
 /** What the neighbour protocol needs; nothing else may come from `::` or a link-local source. */
 const neighbourDiscovery = 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert';
 const multicastReports = 'mld-listener-report, mld-listener-done, mld2-listener-report';
@@ -95,6 +94,7 @@ export function buildRuleset(input: RulesInput): Ruleset {
   for (const { network, tenants } of identity.open) {
     add(openSet(network), addressType[network.plan.family], tenants.map(formatAddress));
   }
+  for (const [name, set] of sharedSets(identity.shared, identity.networks)) sets.set(name, set);
 
   const pairRules = (verdict: string): RuleSpec[] =>
     identity.pairs.flatMap(({ from, to }) => [
@@ -107,10 +107,12 @@ export function buildRuleset(input: RulesInput): Ruleset {
         `${masked('saddr', from, 'tenantMask')} . ${masked('daddr', to, 'tenantMask')} @${tenantSet(from, to)} ${verdict}`,
       ),
     ]);
-  const openRules = (side: 'saddr' | 'daddr', verdict: string): RuleSpec[] =>
-    identity.networks.map((network) =>
+  const openRules = (side: 'saddr' | 'daddr', verdict: string): RuleSpec[] => [
+    ...identity.networks.map((network) =>
       rule(openSet(network), `${masked(side, network, 'tenantMask')} @${openSet(network)} ${verdict}`),
-    );
+    ),
+    ...sharedOpen(side, verdict),
+  ];
   const cutRules = families.map((family) =>
     rule(
       cutSets[family],
@@ -181,10 +183,12 @@ export function buildRuleset(input: RulesInput): Ruleset {
       inner([
         ...pairRules('goto egress_passed'),
         ...openRules('saddr', 'goto egress_passed'),
+        ...sharedGates(identity.networks, 'egress'),
         ...inRomana('daddr', 'counter name egress_denied drop'),
         rule('outside', 'goto egress_passed'),
       ]),
     ],
+    ...sharedChains(identity.networks, 'egress', 'goto egress_passed'),
     ['egress_passed', inner([rule('ingress', `${toEndpoint} goto ingress`), rule('accept', 'accept')])],
     ['ingress', inner([...pass('ingress'), rule('isolation', 'goto ingress_isolation')])],
     ['ingress_admin', inner([])],
@@ -195,9 +199,11 @@ export function buildRuleset(input: RulesInput): Ruleset {
       inner([
         ...pairRules('accept'),
         ...openRules('daddr', 'accept'),
+        ...sharedGates(identity.networks, 'ingress'),
         rule('denied', 'counter name ingress_denied drop'),
       ]),
     ],
+    ...sharedChains(identity.networks, 'ingress', 'accept'),
     [
       'input',
       {
@@ -260,25 +266,9 @@ function antispoofRules(input: RulesInput): RuleSpec[] {
   ];
 }
 
-function rule(id: string, text: string): RuleSpec {
-  return { id, text };
-}
-
-function inner(rules: readonly RuleSpec[]): ChainSpec {
-  return { base: null, rules };
-}
-
 function linkPattern(patterns: readonly string[]): string {
   const quoted = patterns.map((pattern) => `"${pattern}"`);
   return quoted.length === 1 ? quoted[0]! : `{ ${quoted.join(', ')} }`;
-}
-
-function masked(
-  side: 'saddr' | 'daddr',
-  network: PolicyNetwork,
-  mask: 'identityMask' | 'tenantMask',
-): string {
-  return `${keyword[network.plan.family]} ${side} & ${formatAddress(network.plan[mask])}`;
 }
 
 function segmentSet(from: PolicyNetwork, to: PolicyNetwork): string {

@@ -10,10 +10,10 @@ export interface RuleSpec {
 }
 
 export interface SetSpec {
-  /** nft type, e.g. `ifname . ipv4_addr`. */
+  /** nft type, e.g. `ifname . ipv4_addr`; of a map with what it leads to, e.g. `ipv4_addr : classid`. */
   readonly type: string;
   readonly flags: readonly ('interval' | 'timeout')[];
-  /** Canonical element texts, e.g. `rom0a1b . 10.1.1.27` or `10.0.0.0/8`. Sets with time-outs are filled by cuts only. */
+  /** Canonical element texts, e.g. `rom0a1b . 10.1.1.27`, `10.0.0.0/8` or, in a map, `10.1.0.5 : 1:2`. Sets with time-outs are filled by cuts only. */
   readonly elements: ReadonlySet<string>;
 }
 

@@ -6,7 +6,8 @@
  * tenants one value, under `tenantMask`: their size does not grow with segments either.
  */
 import { type Address, compareAddress, segmentIdentity, tenantIdentity } from '../address/index.ts';
-import type { NumberedIn, PolicyModel, PolicyNetwork, PolicyTenant } from './model.ts';
+import { idsIn, type NumberedIn, type PolicyModel, type PolicyNetwork, type PolicyTenant } from './model.ts';
+import { compileShared, type SharedRules } from './shared.ts';
 
 export interface IdentityPair {
   readonly source: Address;
@@ -33,6 +34,7 @@ export interface IdentityRules {
   readonly networks: readonly PolicyNetwork[];
   readonly pairs: readonly PairTable[];
   readonly open: readonly OpenTable[];
+  readonly shared: SharedRules;
 }
 
 /**
@@ -65,7 +67,7 @@ export function compileIdentityRules(model: PolicyModel, present: ReadonlySet<st
       .flatMap((tenant) => tenantValues(tenant, network))
       .sort(compareAddress),
   }));
-  return { networks, pairs, open };
+  return { networks, pairs, open, shared: compileShared(model, present) };
 }
 
 function segmentPairs(tenant: PolicyTenant, from: PolicyNetwork, to: PolicyNetwork): IdentityPair[] {
@@ -78,10 +80,6 @@ function segmentPairs(tenant: PolicyTenant, from: PolicyNetwork, to: PolicyNetwo
 
 function tenantValues(tenant: PolicyTenant, network: PolicyNetwork): Address[] {
   return idsIn(tenant.ids, network).map((id) => tenantIdentity(network.plan, id));
-}
-
-function idsIn(numbers: readonly NumberedIn[], network: PolicyNetwork): number[] {
-  return numbers.filter((number) => number.network === network.name).map((number) => number.id);
 }
 
 function product(sources: readonly Address[], destinations: readonly Address[]): IdentityPair[] {

@@ -1,4 +1,4 @@
-import { type Address, type AddressPlan, containsAddress, decode } from '../address/index.ts';
+import { type Address, type AddressPlan, containsAddress, decode, equalAddress } from '../address/index.ts';
 
 export type Isolation = 'segment' | 'tenant' | 'open';
 
@@ -17,6 +17,8 @@ export interface NumberedIn {
 export interface PolicySegment {
   readonly name: string;
   readonly ids: readonly NumberedIn[];
+  /** Addresses of its endpoints under the shared identity (tenant id 0), which say nothing of tenant and segment. */
+  readonly shared?: readonly Address[];
 }
 
 export interface PolicyTenant {
@@ -46,10 +48,26 @@ export function identify(model: PolicyModel, address: Address): Identity {
   const network = model.networks.find((candidate) => containsAddress(candidate.plan.cidr, address));
   if (network === undefined) return outside;
   const ids = decode(network.plan, address);
+  if (ids?.tenant === 0) return { inside: true, network, ...sharedOwner(model, address) };
   const has = (numbers: readonly NumberedIn[], id: number): boolean =>
     numbers.some((number) => number.network === network.name && number.id === id);
   const tenant =
     ids === undefined ? undefined : model.tenants.find((candidate) => has(candidate.ids, ids.tenant));
   const segment = tenant?.segments.find((candidate) => ids !== undefined && has(candidate.ids, ids.segment));
   return { inside: true, network, tenant: tenant ?? null, segment: segment ?? null };
+}
+
+function sharedOwner(model: PolicyModel, address: Address): Pick<Identity, 'tenant' | 'segment'> {
+  for (const tenant of model.tenants) {
+    for (const segment of tenant.segments) {
+      if (segment.shared?.some((shared) => equalAddress(shared, address)) === true)
+        return { tenant, segment };
+    }
+  }
+  return { tenant: null, segment: null };
+}
+
+/** The numbers held in one network. */
+export function idsIn(numbers: readonly NumberedIn[], network: PolicyNetwork): number[] {
+  return numbers.filter((number) => number.network === network.name).map((number) => number.id);
 }

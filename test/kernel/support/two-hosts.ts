@@ -35,9 +35,10 @@ export interface World {
   apply(model: PolicyModel): Promise<number[]>;
   /** Sends one echo request for every pair of addresses of a family; answers the pairs that arrived, as `source destination`. */
   arrivals(): Promise<ReadonlySet<string>>;
-  /** Sends echo requests with any source out of an endpoint; answers those pairs that arrived anywhere. */
+  /** Sends echo requests with any source out of an endpoint or host; answers those pairs that arrived anywhere. */
   forged(from: string, pairs: readonly (readonly [string, string])[]): Promise<ReadonlySet<string>>;
   readonly drivers: ReadonlyMap<string, NftablesDriver>;
+  readonly spaces: ReadonlyMap<string, Netns>;
 }
 
 const gateway = '169.254.1.1';
@@ -92,16 +93,20 @@ export async function twoHosts(
     const bySender = Map.groupBy(pairs, ([from]) => from);
     await Promise.all(
       [...bySender].map(([from, list]) =>
-        namespaces.get(from)!.run(['perl', '-e', sender], {
-          stdin: list.map(([, source, destination]) => `${source} ${destination}\n`).join(''),
-          timeoutMs: 60_000,
-        }),
+        (namespaces.get(from) ?? spaces[hosts.findIndex(({ name }) => name === from)]!).run(
+          ['perl', '-e', sender],
+          {
+            stdin: list.map(([, source, destination]) => `${source} ${destination}\n`).join(''),
+            timeoutMs: 60_000,
+          },
+        ),
       ),
     );
     return eventualArrivals(namespaces.values());
   };
   return {
     drivers,
+    spaces: new Map(hosts.map(({ name }, index) => [name, spaces[index]!])),
     apply,
     arrivals: () =>
       send(
@@ -125,7 +130,7 @@ function hostIndex(hosts: readonly [TestHost, TestHost], { host, name }: TestEnd
   return index;
 }
 
-function rulesOf(
+export function rulesOf(
   model: PolicyModel,
   endpoints: readonly TestEndpoint[],
   host: TestHost,

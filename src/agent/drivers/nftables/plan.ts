@@ -93,7 +93,7 @@ function changeInPlace(
   const sets = delta(wanted.sets, actual.sets as ReadonlyMap<string, SetSpec>, () => true);
   for (const [name, set] of sets.create) {
     const flags = set.flags.length === 0 ? '' : ` flags ${set.flags.join(', ')};`;
-    lines.push(`add set ${table} ${name} { type ${set.type};${flags} }`);
+    lines.push(`add ${setOrMap(set)} ${table} ${name} { type ${set.type};${flags} }`);
     changes.push({ action: 'create', kind: 'set', object: name });
   }
   for (const [name, set] of wanted.sets) {
@@ -134,10 +134,14 @@ function changeInPlace(
     lines.push(`delete chain ${table} ${name}`);
     changes.push({ action: 'remove', kind: 'chain', object: name });
   }
-  for (const [name] of sets.remove) {
-    lines.push(`delete set ${table} ${name}`);
+  for (const [name, set] of sets.remove) {
+    lines.push(`delete ${setOrMap(set)} ${table} ${name}`);
     changes.push({ action: 'remove', kind: 'set', object: name });
   }
+}
+
+function setOrMap({ type }: { readonly type: string }): 'set' | 'map' {
+  return type.includes(' : ') ? 'map' : 'set';
 }
 
 function changeElements(

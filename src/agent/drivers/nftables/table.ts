@@ -94,6 +94,7 @@ function elementText(value: unknown): string {
     const address = tryParseAddress(value);
     return address === undefined ? value : formatAddress(address);
   }
+  if (Array.isArray(value)) return value.map(elementText).join(' : ');
   const object = value as {
     elem?: Json;
     concat?: unknown[];
