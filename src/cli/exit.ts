@@ -94,13 +94,15 @@ export function errorText(error: unknown, json: boolean): string {
   ].join('\n');
 }
 
-/** `details.issues`: one line per refused field, when there are several. */
+/** `details.issues`: one line per refused field, when there are several; `at` is its place in a file. */
 function issueLines(details: ErrorBody['details']): string[] {
   const issues = details?.['issues'];
   if (!Array.isArray(issues) || issues.length < 2) return [];
   return issues.flatMap((issue: unknown) => {
     if (typeof issue !== 'object' || issue === null) return [];
-    const { path, message } = issue as Record<string, unknown>;
-    return typeof message === 'string' ? [typeof path === 'string' ? `${path}: ${message}` : message] : [];
+    const { at, path, message } = issue as Record<string, unknown>;
+    const where = typeof at === 'string' ? at : path;
+    if (typeof message !== 'string') return [];
+    return [typeof where === 'string' ? `${where}: ${message}` : message];
   });
 }

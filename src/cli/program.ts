@@ -9,7 +9,7 @@ import { addPlanCommands } from './commands/plan.ts';
 import { addReserve } from './commands/reserve.ts';
 import { addServer } from './commands/server.ts';
 import { addStatusCommands } from './commands/status.ts';
-import { addTopologyApply } from './commands/topology.ts';
+import { addTopologyCommands } from './commands/topology.ts';
 import { exitMeanings } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -43,7 +43,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   program.commandsGroup('Objects:');
   addObjectCommands(program, world, (noun) => noun === first || needsAll.has(first));
   addReserve(program, world);
-  addTopologyApply(program, world);
+  addTopologyCommands(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addStatusCommands(program, world);

@@ -50,7 +50,6 @@ const table: readonly (readonly [string, string, unknown?])[] = [
   ['network show v4', 'GET /v1/networks/v4'],
   ['network update v4 --reserved  --if-revision 7', 'PATCH /v1/networks/v4?ifRevision=7', { reserved: [] }],
   ['network delete v4 --if-revision 0', 'DELETE /v1/networks/v4?ifRevision=0'],
-  ['topology show', 'GET /v1/topology'],
   [
     'host create h1 --address 192.0.2.1 --address 2001:db8::1 --group rack1 --id 3 --allocator server --label zone=a --label k=v=w',
     'POST /v1/hosts',

@@ -56,7 +56,7 @@ export const operations = {
   networkReserve: { method: 'POST', path: '/v1/networks/:name/reservations', summary: 'Reserve a range of a network: it is never given out', access: 'admin', params: byName, query: guarded, body: m.ReservationInput, response: m.Network, success: 200, cli: null },
   networkUnreserve: { method: 'DELETE', path: '/v1/networks/:name/reservations/:cidr', summary: 'Give a reserved range back, exactly as it was reserved', access: 'admin', params: z.object({ name: m.name, cidr: m.cidrText }), query: guarded, body: null, response: m.Network, success: 200, cli: null },
 
-  topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: ['topology', 'show'] },
+  topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: null },
   topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Replace the prefix groups; refused if a host would move', access: 'admin', params: none, query: guarded, body: m.TopologyInput, response: m.Topology, success: 200, cli: null },
 
   hostCreate: { method: 'POST', path: '/v1/hosts', summary: 'Create a host and give it a host id in every network', access: 'admin', params: none, query: none, body: m.HostInput, response: m.Host, success: 201, cli: ['host', 'create'] },

@@ -9,11 +9,9 @@ import { type CommandSpec, specs } from '../spec.ts';
 import type { World } from '../world.ts';
 import { type ClientOptions, group, withClient, withServer } from './common.ts';
 import { addOptions, occurrences } from './options.ts';
-import { writeTopology } from './topology.ts';
 
 const nouns: Readonly<Record<string, string>> = {
   network: 'IP ranges with a layout',
-  topology: 'Prefix groups and their aggregates',
   host: 'Hosts and their host ids',
   tenant: 'Tenants and their isolation',
   segment: 'Segments of tenants',
@@ -61,7 +59,6 @@ async function run(
   if (answer === undefined) {
     if (formatOf(options) === 'table' && options.quiet !== true) world.out(`${doneText(spec, parts)}\n`);
   } else if (spec.verb === 'list') await writeList(world, spec.noun, answer, options);
-  else if (spec.noun === 'topology') await writeTopology(world, answer, options);
   else await writeObject(world, spec.noun, answer, options);
 }
 

@@ -42,19 +42,32 @@ const hostKeys = ['name', 'ip', 'addresses', 'labels', 'allocator'] as const;
 
 export function readTopology(document: unknown): ReadResult {
   const r = new Reading();
-  const top = fieldsAt(r, document, [], ['networks', 'topologies', 'hosts']) ?? {};
+  const top = fieldsAt(r, document, [], ['networks', 'topologies', 'hosts', 'groups']) ?? {};
   const networks = listAt(r, top['networks'], ['networks'], limits.networks).flatMap((value, i) =>
     present(readNetwork(r, value, ['networks', i])),
   );
-  const topologies =
-    top['topologies'] === undefined
-      ? null
-      : listAt(r, top['topologies'], ['topologies'], limits.topologies).flatMap((value, i, all) =>
-          present(readOne(r, value, ['topologies', i], all.length === 1 ? 'default' : `topology${i + 1}`)),
-        );
+  const topologies = readTopologies(r, top);
   const hosts = readHosts(r, top['hosts'], ['hosts']);
   return { file: { networks, topologies, hosts }, issues: r.issues, notes: r.notes };
 }
+
+/** `groups` alone is short for one topology of all networks. */
+function readTopologies(r: Reading, top: Readonly<Record<string, unknown>>): FileTopology[] | null {
+  const { groups, topologies } = top;
+  if (groups !== undefined) {
+    if (topologies !== undefined)
+      r.refuse(['groups'], 'State either topologies or groups.', 'input_invalid', true);
+    const inner = readChildren(r, groups, ['groups'], 1);
+    if (inner.hosts[0] !== undefined) r.refuse(inner.hosts[0].at, outside);
+    return [{ at: ['groups'], name: 'default', networks: null, groups: inner.groups }];
+  }
+  if (topologies === undefined) return null;
+  return listAt(r, topologies, ['topologies'], limits.topologies).flatMap((value, i, all) =>
+    present(readOne(r, value, ['topologies', i], all.length === 1 ? 'default' : `topology${i + 1}`)),
+  );
+}
+
+const outside = 'A host stands in a group; put one around it, or list it under hosts at the top.';
 
 function present<T>(value: T | undefined): T[] {
   return value === undefined ? [] : [value];
@@ -192,7 +205,7 @@ function readOne(r: Reading, value: unknown, at: Path, otherwise: string): FileT
   noteRouting(r, fields, at);
   const slots = integerAt(r, fields['slots'], [...at, 'slots'], 1, limits.groups);
   const { groups, hosts } = readChildren(r, fields['map'], [...at, 'map'], 1);
-  if (hosts[0] !== undefined) r.refuse(hosts[0].at, 'A host stands in a group; put one around it.');
+  if (hosts[0] !== undefined) r.refuse(hosts[0].at, outside);
   if (name === undefined) return undefined;
   return {
     at,
