@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addAddressCommands } from './commands/address.ts';
 import { addAgentCommands } from './commands/agent.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addIpamCommands } from './commands/ipam.ts';
 import { addLab } from './commands/lab.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPlanCommands } from './commands/plan.ts';
@@ -46,6 +47,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   addTopologyCommands(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
+  addIpamCommands(program, world);
   addStatusCommands(program, world);
   addPlanCommands(program, world, setExitCode);
   program.commandsGroup('Programs:');

@@ -417,6 +417,38 @@ export const DecodedAddress = z
   })
   .meta({ id: 'DecodedAddress' });
 
+const amount = z
+  .string()
+  .regex(/^\d+$/)
+  .describe('Number of addresses, in decimal: exact, also where a JSON number would round');
+export const IpamRow = z
+  .object({
+    level: z.enum(['network', 'group', 'host', 'tenant', 'block']),
+    network: z.string(),
+    group: z.string().nullable(),
+    host: z.string().nullable(),
+    tenant: z.string().nullable(),
+    segment: z.string().nullable(),
+    cidr: z.string().nullable().describe('Null where it is not one range'),
+    size: amount,
+    used: amount,
+    reserved: amount,
+    quarantined: amount,
+    free: amount.describe('What a new endpoint of whoever the row names could get'),
+    stranded: amount.describe('Neither used nor free to everybody in the row; see why'),
+    why: z.array(z.object({ reason: z.string(), count: amount })).describe('Adds up to stranded'),
+  })
+  .describe('used + reserved + quarantined + free + stranded = size')
+  .meta({ id: 'IpamRow' });
+export const IpamUsage = z
+  .object({
+    revision: z.int(),
+    at: z.string(),
+    reasons: z.record(z.string(), z.string()),
+    rows: z.array(IpamRow),
+  })
+  .meta({ id: 'IpamUsage' });
+
 export const ErrorBody = z
   .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() })
   .meta({ id: 'Error' });
@@ -453,3 +485,5 @@ export type IssuedToken = z.infer<typeof IssuedToken>;
 export type JoinToken = z.infer<typeof JoinToken>;
 export type Certificate = z.infer<typeof Certificate>;
 export type DecodedAddress = z.infer<typeof DecodedAddress>;
+export type IpamRow = z.infer<typeof IpamRow>;
+export type IpamUsage = z.infer<typeof IpamUsage>;

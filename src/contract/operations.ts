@@ -35,6 +35,7 @@ const guarded = z.object({
     .optional()
     .describe('Refuse unless the object has this revision'),
 });
+const flag = z.enum(['true', 'false']).default('false');
 const byName = z.object({ name: m.name });
 const inTenant = z.object({ tenant: m.name });
 const segmentKey = z.object({ tenant: m.name, name: m.name });
@@ -86,6 +87,8 @@ export const operations = {
   endpointDelete: { method: 'DELETE', path: '/v1/tenants/:tenant/segments/:segment/endpoints/:name', summary: 'Remove an endpoint; its address rests until the host confirms', access: 'admin', params: endpointKey, query: guarded, body: null, response: null, success: 204, cli: ['endpoint', 'delete'] },
 
   addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: m.DecodedAddress, success: 200, cli: null },
+
+  ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: m.IpamUsage, success: 200, cli: null },
 
   tokenCreate: { method: 'POST', path: '/v1/tokens', summary: 'Make a token for a person or program', access: 'admin', params: none, query: none, body: m.TokenInput, response: m.IssuedToken, success: 201, cli: ['token', 'create'] },
   tokenList: { method: 'GET', path: '/v1/tokens', summary: 'List tokens, without their secrets', access: 'admin', params: none, query: none, body: null, response: list(m.Token), success: 200, cli: ['token', 'list'] },

@@ -3,8 +3,8 @@
  * the invariants that every implementation holds and `conformance.ts` for the tests that hold it to them.
  */
 import type { Kind, WatchedObjects } from '#contract/watch.ts';
-import type { Address } from '#core/address/index.ts';
-import type { Allocation, IpamEvent, IpamView } from '#core/ipam/index.ts';
+import type { Address, Cidr } from '#core/address/index.ts';
+import type { Allocation, BlockCount, IpamEvent, IpamView } from '#core/ipam/index.ts';
 import type { Cancel } from '#core/ports.ts';
 
 /** Objects of private kinds (tokens, certificates, host status) are never in the change log and do not move the revision. */
@@ -69,6 +69,11 @@ export interface ReadTx {
     last: Address,
     limit: number,
   ): { address: Address; key: string }[];
+  /**
+   * Counts of every block that has any: owned addresses, those of them in reserved ranges (disjoint), and released ones after
+   * `restingSince` outside of these. Counted from scratch, at the cost of one step per address in an index.
+   */
+  blockCounts(network: string, restingSince: number, reserved: readonly Cidr[]): BlockCount[];
   /** Who holds a value of a space in which each value has at most one holder (host ids of a network, underlay addresses…). */
   holderOf(space: string, value: number | string): string | undefined;
   /** The lowest value in first..last that nobody holds. */

@@ -1,5 +1,6 @@
 /** Who gets which address. See README.md. */
 
+export * from './account.ts';
 export { locate } from './block.ts';
 export * from './decide.ts';
 export * from './memory.ts';

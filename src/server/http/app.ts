@@ -87,15 +87,17 @@ function createApp(deps: HttpDeps) {
     if (text === '') done(null, undefined);
     else void parseJson(request, String(text), done);
   });
+  const scraper = { kind: 'token', name: 'metrics', role: 'viewer' } as const;
   const metrics = createMetrics({
     store,
     subscribers: () => hub.size,
     hostsBehind: async () => {
-      const status = await services.status(
-        { kind: 'token', name: 'metrics', role: 'viewer' },
-        { params: {}, query: {}, body: undefined },
-      );
+      const status = await services.status(scraper, { params: {}, query: {}, body: undefined });
       return status.hosts.filter((host) => host.joined && !host.current).length;
+    },
+    addresses: async () => {
+      const query = { tree: 'false', tenants: 'false', blocks: 'false' } as const;
+      return (await services.ipamShow(scraper, { params: {}, query, body: undefined })).rows;
     },
   });
   const authenticate = (request: FastifyRequest): Session => auth.authenticate(credentialsOf(request));

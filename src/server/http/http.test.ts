@@ -129,6 +129,7 @@ test('metrics count requests, objects, phases and hosts that are behind', async 
     'romana_server_objects{kind="host"} 2',
     'romana_server_endpoints{phase="pending"} 1',
     'romana_server_hosts_behind 1',
+    'romana_ipam_addresses{network="net",group="",state="used"} 1',
     'romana_server_watch_subscribers 0',
     'romana_server_requests_total{operation="hostShow",code="not_found"} 1',
     'romana_server_requests_total{operation="endpointCreate",code="ok"} 1',

@@ -1,5 +1,6 @@
 /** What the control plane tells Prometheus. Counted anew at each scrape, except for requests. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { IpamRow } from '#contract/model.ts';
 import { kinds } from '#contract/watch.ts';
 import type { Store } from '#store/port.ts';
 
@@ -14,6 +15,8 @@ export interface Sources {
   readonly subscribers: () => number;
   /** Hosts that joined and have not applied the newest revision. */
   readonly hostsBehind: () => Promise<number>;
+  /** One row for each network and prefix group. */
+  readonly addresses: () => Promise<readonly IpamRow[]>;
 }
 
 export function createMetrics(sources: Sources): Metrics {
@@ -78,6 +81,41 @@ export function createMetrics(sources: Sources): Metrics {
       });
       for (const [phase, count] of Object.entries(counts)) phases.set({ phase }, count);
       countedAt = revision;
+    },
+  });
+  const states = ['used', 'reserved', 'quarantined', 'free', 'stranded'] as const;
+  // Two metrics of one count: it is made once for both.
+  let counting: Promise<readonly IpamRow[]> | undefined;
+  const rows = () =>
+    (counting ??= sources.addresses().finally(() => {
+      counting = undefined;
+    }));
+  const stranded: Gauge<'network' | 'group' | 'reason'> = new Gauge({
+    name: 'romana_ipam_stranded_addresses',
+    help: 'Stranded addresses by reason (see `romana ipam show`); group is empty for the whole network',
+    labelNames: ['network', 'group', 'reason'],
+    registers,
+    async collect() {
+      const found = await rows();
+      stranded.reset();
+      for (const { network, group, why } of found) {
+        for (const { reason, count } of why)
+          stranded.set({ network, group: group ?? '', reason }, Number(count));
+      }
+    },
+  });
+  const addresses: Gauge<'network' | 'group' | 'state'> = new Gauge({
+    name: 'romana_ipam_addresses',
+    help: 'Addresses by state, which add up to the size; group is empty for the whole network',
+    labelNames: ['network', 'group', 'state'],
+    registers,
+    async collect() {
+      const found = await rows();
+      addresses.reset();
+      for (const row of found) {
+        const labels = { network: row.network, group: row.group ?? '' };
+        for (const state of states) addresses.set({ ...labels, state }, Number(row[state]));
+      }
     },
   });
   return {

@@ -3,6 +3,7 @@ import { addressServices } from './addresses.ts';
 import { endpointServices } from './endpoints.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostServices } from './hosts.ts';
+import { ipamServices } from './ipam.ts';
 import { networkServices } from './networks.ts';
 import { reservationServices } from './reservations.ts';
 import { reportServices } from './reports.ts';
@@ -30,5 +31,6 @@ export function createServices(deps: ServiceDeps): Services {
     ...reportServices(ctx, statuses),
     ...statusServices(ctx, statuses),
     ...addressServices(ctx),
+    ...ipamServices(ctx),
   };
 }

@@ -5,12 +5,16 @@ import {
   addressFromBytes,
   addressPlan,
   addressToBytes,
+  type Cidr,
+  firstAddress,
+  lastAddress,
   parseCidr,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type {
   Allocation,
   Block,
+  BlockCount,
   IdRange,
   IpamEvent,
   IpamNetwork,
@@ -37,6 +41,8 @@ export class NetworkCache {
     return network;
   }
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const inBlock = 'network = ?1 AND host_id = ?2 AND tenant_id = ?3 AND segment_id = ?4';
 const idsOf = (b: Block) => [b.network, b.hostId, b.tenantId, b.segmentId] as const;
@@ -142,6 +148,42 @@ export class SqlIpam implements IpamView {
       limit,
     );
     return rows.map((row) => ({ address: addressOf(row), key: textOf(row['key']) }));
+  }
+
+  blockCounts(network: string, restingSince: number, reserved: readonly Cidr[]): BlockCount[] {
+    const blocks = new Map<string, Writable<BlockCount>>();
+    const add = (field: 'used' | 'usedReserved' | 'resting', sign: 1 | -1, rows: SqlRow[]): void => {
+      for (const row of rows) {
+        const hostId = numberOf(row['host_id']);
+        const tenantId = numberOf(row['tenant_id']);
+        const segmentId = numberOf(row['segment_id']);
+        const key = `${hostId}/${tenantId}/${segmentId}`;
+        const found = blocks.get(key) ?? {
+          hostId,
+          tenantId,
+          segmentId,
+          used: 0,
+          usedReserved: 0,
+          resting: 0,
+        };
+        found[field] += sign * numberOf(row['n']);
+        blocks.set(key, found);
+      }
+    };
+    const group = 'GROUP BY host_id, tenant_id, segment_id';
+    const select = 'SELECT host_id, tenant_id, segment_id, count(*) AS n FROM';
+    add('used', 1, this.#c.all(`${select} allocations WHERE network = ?1 ${group}`, network));
+    const resting = `${select} released WHERE network = ?1 AND released_at > ?2`;
+    add('resting', 1, this.#c.all(`${resting} ${group}`, network, restingSince));
+    for (const range of reserved) {
+      const first = addressToBytes(firstAddress(range));
+      const last = addressToBytes(lastAddress(range));
+      const live = `${select} allocations WHERE network = ?1 AND address BETWEEN ?2 AND ?3 ${group}`;
+      add('usedReserved', 1, this.#c.all(live, network, first, last));
+      const idle = `${resting} AND address BETWEEN ?3 AND ?4 ${group}`;
+      add('resting', -1, this.#c.all(idle, network, restingSince, first, last));
+    }
+    return [...blocks.values()].filter(({ used, resting: idle }) => used > 0 || idle > 0);
   }
 
   apply(event: IpamEvent): void {

@@ -1,8 +1,8 @@
 /** What the work of one transaction (or one read) sees. */
 import type { Kind, WatchedObjects } from '#contract/watch.ts';
-import type { Address } from '#core/address/index.ts';
+import type { Address, Cidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import type { Allocation, IpamEvent, IpamView } from '#core/ipam/index.ts';
+import type { Allocation, BlockCount, IpamEvent, IpamView } from '#core/ipam/index.ts';
 import { checkGuard } from '../guard.ts';
 import type { Guard, ListOptions, ReadTx, Row, Stored, StoredKind, Tx, Writable } from '../port.ts';
 import { type Connection, numberOf, type SqlRow, textOf } from './connection.ts';
@@ -86,6 +86,11 @@ export class SqlReadTx implements ReadTx {
   ): { address: Address; key: string }[] {
     this.live();
     return this.addresses.allocationsIn(network, first, last, limit);
+  }
+
+  blockCounts(network: string, restingSince: number, reserved: readonly Cidr[]): BlockCount[] {
+    this.live();
+    return this.addresses.blockCounts(network, restingSince, reserved);
   }
 
   holderOf(space: string, value: number | string): string | undefined {

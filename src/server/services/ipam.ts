@@ -1,0 +1,114 @@
+/** Where the addresses are: `ipam show`. */
+import type { IpamRow } from '#contract/model.ts';
+import { blockCidr, formatCidr, hostCidr, tenantCidr } from '#core/address/index.ts';
+import { type Account, type BlockCount, reasons } from '#core/ipam/index.ts';
+import type { ReadTx } from '#store/port.ts';
+import { idSpace } from './ids.ts';
+import { type Context, must } from './shared.ts';
+import type { Input, Services } from './types.ts';
+import { type Books, openBooks } from './usage.ts';
+
+type Query = Input<'ipamShow'>['query'];
+type Place = Pick<IpamRow, 'level' | 'cidr'> & Partial<IpamRow>;
+
+export function ipamServices({ store, clock, steadyNow }: Context): Pick<Services, 'ipamShow'> {
+  return {
+    ipamShow: async (_, { query }) =>
+      store.read((tx) => {
+        if (query.network !== undefined) must(tx, 'network', query.network);
+        if (query.host !== undefined) must(tx, 'host', query.host);
+        if (query.tenant !== undefined) must(tx, 'tenant', query.tenant);
+        const books = openBooks(tx, steadyNow()).filter(
+          ({ network }) => query.network === undefined || network.name === query.network,
+        );
+        return {
+          revision: tx.revision,
+          at: new Date(clock.now()).toISOString(),
+          reasons,
+          rows: books.flatMap((one) => rowsOf(tx, one, query)),
+        };
+      }),
+  };
+}
+
+function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {
+  const { network, accounts, groups, ranges } = books;
+  const row = (place: Place, account: Account): IpamRow => ({
+    network: network.name,
+    group: null,
+    host: null,
+    tenant: null,
+    segment: null,
+    ...place,
+    ...textOf(account),
+  });
+  const hostRow = (name: string, group: string | null): IpamRow => {
+    const held = ranges.get(name) ?? [];
+    const [only] = held;
+    const one = held.length === 1 && only !== undefined && only.first === only.last;
+    const cidr = one ? formatCidr(hostCidr(network.plan, only.first)) : null;
+    return row({ level: 'host', host: name, group, cidr }, accounts.hostIds(held, true));
+  };
+  const out: IpamRow[] = [];
+  if (query.host === undefined && query.tenant === undefined) {
+    out.push(row({ level: 'network', cidr: formatCidr(network.plan.cidr) }, accounts.network()));
+    const hosts = query.tree === 'true' ? tx.list('host').map(({ value }) => value) : [];
+    for (const group of groups) {
+      const range = { first: group.firstHostId, last: group.lastHostId };
+      if (group.path !== '') {
+        const place: Place = { level: 'group', group: group.path, cidr: formatCidr(group.cidr) };
+        out.push(row(place, accounts.hostIds([range], false)));
+      }
+      if (!group.leaf) continue;
+      for (const host of hosts)
+        if ((host.group ?? '') === group.path) out.push(hostRow(host.name, host.group));
+    }
+  }
+  if (query.host !== undefined) out.push(hostRow(query.host, must(tx, 'host', query.host).group));
+  const tenants =
+    query.tenant !== undefined
+      ? [must(tx, 'tenant', query.tenant)]
+      : query.tenants === 'true'
+        ? tx.list('tenant').map(({ value }) => value)
+        : [];
+  for (const tenant of tenants) {
+    const id = tenant.ids.find((entry) => entry.network === network.name)?.id;
+    if (id !== undefined)
+      out.push(row({ level: 'tenant', tenant: tenant.name, cidr: null }, accounts.tenant(id)));
+  }
+  if (query.blocks === 'true') {
+    for (const block of [...books.blocks].sort(byIds)) {
+      const place = placeOf(tx, books, block);
+      const wanted = query.host === undefined || place.host === query.host;
+      if (wanted && (query.tenant === undefined || place.tenant === query.tenant))
+        out.push(row(place, accounts.block(block)));
+    }
+  }
+  return out;
+}
+
+function byIds(a: BlockCount, b: BlockCount): number {
+  return a.hostId - b.hostId || a.tenantId - b.tenantId || a.segmentId - b.segmentId;
+}
+
+function placeOf(tx: ReadTx, { network }: Books, { hostId, tenantId, segmentId }: BlockCount): Place {
+  const { name, plan } = network;
+  const tenant = tenantId === 0 ? null : (tx.holderOf(idSpace('tenant', name), tenantId) ?? null);
+  const segment = tenant === null ? null : (tx.holderOf(idSpace('segment', name, tenant), segmentId) ?? null);
+  const cidr = tenantId === 0 ? tenantCidr(plan, hostId, 0) : blockCidr(plan, hostId, tenantId, segmentId);
+  const host = tx.holderOf(idSpace('host', name), hostId) ?? null;
+  return { level: 'block', host, tenant, segment, cidr: formatCidr(cidr) };
+}
+
+function textOf({ why, ...counts }: Account) {
+  const { size, used, reserved, quarantined, free, stranded } = counts;
+  return {
+    size: String(size),
+    used: String(used),
+    reserved: String(reserved),
+    quarantined: String(quarantined),
+    free: String(free),
+    stranded: String(stranded),
+    why: [...why].map(([reason, count]) => ({ reason, count: String(count) })),
+  };
+}

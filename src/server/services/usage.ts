@@ -1,0 +1,107 @@
+/** What core/ipam needs to count the addresses of a network, from the store. */
+import type { Host } from '#contract/model.ts';
+import { isRecord } from '#contract/shape.ts';
+import { aggregate } from '#core/address/index.ts';
+import {
+  type Accountant,
+  type AccountInput,
+  accountant,
+  type BlockCount,
+  type HeldRange,
+  type HeldState,
+} from '#core/ipam/index.ts';
+import type { CarvedGroup } from '#core/plan/index.ts';
+import type { ReadTx } from '#store/port.ts';
+import { type KnownNetwork, networksOf } from './shared.ts';
+import { groupsOf } from './topology.ts';
+
+export interface Books {
+  readonly network: KnownNetwork;
+  readonly accounts: Accountant;
+  readonly groups: readonly CarvedGroup[];
+  /** Host ids of each host, also those it may not use yet. */
+  readonly ranges: ReadonlyMap<string, readonly HeldRange[]>;
+  readonly blocks: readonly BlockCount[];
+}
+
+interface IdRow {
+  readonly id: number;
+  readonly retiring: boolean;
+  readonly segments: { readonly id: number; readonly retiring: boolean }[];
+}
+
+/** Opens the books of every network. `now` in the time of releases. */
+export function openBooks(tx: ReadTx, now: number): Books[] {
+  const hosts = tx.list('host').map(({ value }) => value);
+  return networksOf(tx).map((network) => {
+    const { reserved, quarantineMs } = tx.ipam.network(network.name)!;
+    const ranges = new Map(hosts.map((host) => [host.name, rangesOf(host, network.name)]));
+    const groups = groupsOf(tx, network);
+    const blocks = tx.blockCounts(network.name, now - quarantineMs, aggregate(reserved));
+    const input: AccountInput = {
+      plan: network.plan,
+      hosts: [...ranges.values()].flat().sort((a, b) => a.first - b.first),
+      leaves: groups
+        .filter(({ leaf }) => leaf)
+        .map(({ firstHostId, lastHostId }) => ({ first: firstHostId, last: lastHostId })),
+      tenants: tenantsOf(tx, network.name),
+      reserved,
+      blocks,
+    };
+    return { network, accounts: accountant(input), groups, ranges, blocks };
+  });
+}
+
+/** The granted ids, and what is left of the ranges around them. */
+function rangesOf(host: Host, network: string): HeldRange[] {
+  const ids = host.ids.filter((entry) => entry.network === network).map(({ id }) => id);
+  const out: HeldRange[] = ids.map((id) => ({ first: id, last: id, state: 'active' }));
+  for (const { first, last, state } of reservationsOf(host, network)) {
+    let from = first;
+    for (const id of ids.filter((one) => first <= one && one <= last).sort((a, b) => a - b)) {
+      if (from < id) out.push({ first: from, last: id - 1, state });
+      from = id + 1;
+    }
+    if (from <= last) out.push({ first: from, last, state });
+  }
+  return out.sort((a, b) => a.first - b.first);
+}
+
+/** Ranges of ids that a host keeps around its ids, where it has such. */
+function reservationsOf(
+  host: Readonly<Record<string, unknown>>,
+  network: string,
+): { first: number; last: number; state: HeldState }[] {
+  const kept = host['reservations'];
+  if (!Array.isArray(kept)) return [];
+  return kept.flatMap((one: unknown) => {
+    if (!isRecord(one) || one['network'] !== network) return [];
+    const { first, size, pending } = one;
+    if (typeof first !== 'number' || typeof size !== 'number') return [];
+    return [{ first, last: first + size - 1, state: pending === null ? 'spare' : 'pending' }];
+  });
+}
+
+function tenantsOf(tx: ReadTx, network: string): IdRow[] {
+  const byName = new Map<string, IdRow>();
+  const idOf = (ids: readonly { network: string; id: number }[]): number | undefined =>
+    ids.find((entry) => entry.network === network)?.id;
+  for (const { value } of tx.list('tenant')) {
+    const id = idOf(value.ids);
+    if (id !== undefined) byName.set(value.name, { id, retiring: false, segments: [] });
+  }
+  for (const { value } of tx.list('segment')) {
+    const id = idOf(value.ids);
+    if (id !== undefined) byName.get(value.tenant)?.segments.push({ id, retiring: false });
+  }
+  const rows = new Map([...byName.values()].map((row) => [row.id, row]));
+  // Ids of deleted tenants and segments that nobody may have yet.
+  for (const { value } of [...tx.list('_retiring'), ...tx.list('_resting')]) {
+    if (!isRecord(value) || value['network'] !== network) continue;
+    const { field, id, tenantId } = value;
+    if (typeof id !== 'number' || typeof tenantId !== 'number') continue;
+    if (field === 'tenant' && !rows.has(id)) rows.set(id, { id, retiring: true, segments: [] });
+    if (field === 'segment') rows.get(tenantId)?.segments.push({ id, retiring: true });
+  }
+  return [...rows.values()];
+}
