@@ -133,7 +133,7 @@ function fieldRows({ input }: PlanAnswer, network: ProposedNetwork): Cell[][] {
 function kernelText({ rules, elements: { planned } }: Proposal['cost']): string {
   const shared = planned.shared === 0 ? '' : `, shared tenants ${countText(planned.shared)}`;
   return (
-    `each host: ${rules === null ? '' : `${counted(rules, 'rules')} whatever the sizes; `}at most ${counted(planned.total, 'set elements')} ` +
+    `each host: ${rules === null ? '' : `${counted(rules, 'rules')} whatever the sizes; `}${planned.shared === 0 ? 'at most' : 'about'} ${counted(planned.total, 'set elements')} ` +
     `(endpoints ${countText(planned.endpoints)}, other hosts ${countText(planned.peers)}, identities ${countText(planned.identityPairs)}${shared}, fixed ${planned.fixed})\n`
   );
 }
@@ -232,7 +232,7 @@ export function whatIfText(answer: WhatIfAnswer): string {
       ),
     )}`,
     [
-      `set elements of a host: at most ${countText(elements.before.total)}, then ${countText(elements.after.total)}\n`,
+      `set elements of a host: ${countText(elements.before.total)} before, ${countText(elements.after.total)} after\n`,
       endsText(runsOut, 'of what is used then'),
       ...answer.notes.map((note) => `note: ${note}\n`),
     ].join(''),

@@ -170,17 +170,16 @@ function fewerPerRack(input: PlanInput, perRack: number): string | undefined {
     : `Fewer hosts in a rack: --racks ${Math.ceil(input.hosts / most)}, ${most} in each.`;
 }
 
-/** Budgets of routes are met by groups of the right size. */
+/** Budgets of routes are met by groups of the right size: neither many racks nor many hosts in one, if that is possible. */
 function groups({ input }: Checked): string[] {
-  const { hosts, growth } = input;
-  const counts = new Set<number>();
-  for (let n = 1; n <= hosts; n *= 2) counts.add(n);
-  // As many as the table has room for, and the square root of the hosts, which keeps racks and their number small at once.
-  counts.add(Math.floor(input.budgets.vpcRoutes / growth.hosts));
-  counts.add(Math.ceil(Math.sqrt(hosts)));
-  const racks = [...counts]
-    .sort((a, b) => a - b)
-    .find((n) => n >= 1 && n <= hosts && works({ ...input, racks: n, zones: null }));
+  const { hosts, growth, budgets } = input;
+  const balanced = Math.ceil(Math.sqrt(hosts));
+  // As many as the table has room for; and some of any size.
+  const counts = [Math.floor(budgets.vpcRoutes / growth.hosts)];
+  for (let n = 1; n <= hosts; n *= 2) counts.push(n);
+  const racks = [balanced, ...counts.sort((a, b) => b - a)].find(
+    (n) => n >= 1 && n <= hosts && works({ ...input, racks: n, zones: null }),
+  );
   return racks === undefined
     ? []
     : [`Hosts in groups: --racks ${racks}, so that devices have aggregates instead of hosts.`];

@@ -143,11 +143,13 @@ export interface ElementNetwork {
 
 /**
  * Elements of the sets of the worst host: every endpoint of it belongs to another tenant, as far as there are tenants, and tenants
- * isolate their segments. A tenant's pairs stand in every ordered pair of networks of one family.
+ * isolate their segments. A tenant's pairs stand in every ordered pair of networks of one family. A shared address is two elements
+ * (which group it is in, and that the group has it); the groups of a tenant that shares also list its segments elsewhere.
  */
 export function hostElements(sizes: PlanSizes, networks: readonly ElementNetwork[]): HostElements {
   const { hosts, tenants, segments, endpointsPerHost } = sizes;
   const own = networks.map(({ tenantIds }) => Math.min(tenants, tenantIds));
+  const least = Math.min(...own);
   let identityPairs = 0;
   let shared = 0;
   for (const [i, from] of networks.entries()) {
@@ -157,7 +159,8 @@ export function hostElements(sizes: PlanSizes, networks: readonly ElementNetwork
     }
     const sharing = tenants - (own[i] ?? 0);
     const perTenant = Math.ceil((hosts * endpointsPerHost) / tenants);
-    shared += Math.min(sharing, endpointsPerHost) * perTenant;
+    shared += 2 * Math.min(sharing, endpointsPerHost) * perTenant;
+    shared += Math.min((own[i] ?? 0) - least, endpointsPerHost) * segments;
   }
   const endpoints = endpointsPerHost * networks.length;
   const peers = (hosts - 1) * networks.length;

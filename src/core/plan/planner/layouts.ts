@@ -83,6 +83,9 @@ function canGrow(part: Part, widths: Widths, fixed: FixedLevels, by = 1): boolea
   return field + by <= mostBits;
 }
 
+/** Of parts with the same headroom: what grows before what does not, and what no new group can widen before what one can. */
+const ties: readonly Part[] = ['endpoints', 'tenants', 'hosts', 'racks', 'segments', 'zones'];
+
 /** The part with the least headroom that can have another bit. */
 function neediest(
   widths: Widths,
@@ -92,7 +95,8 @@ function neediest(
 ): Part | undefined {
   let found: Part | undefined;
   let least = Infinity;
-  for (const part of among) {
+  for (const part of ties) {
+    if (!among.includes(part)) continue;
     const factor = capacityOf(part, widths) / shape[part];
     if (factor < least && can(part)) {
       least = factor;

@@ -16,7 +16,7 @@ export interface Widths {
 }
 
 export type Part = Exclude<PartName, 'shared'>;
-/** Most significant first; of parts with the same factor the first gets the next bit. */
+/** Most significant first. */
 export const parts: readonly Part[] = ['zones', 'racks', 'hosts', 'tenants', 'segments', 'endpoints'];
 
 export const fieldOf: Readonly<Record<PartName, keyof Layout>> = {

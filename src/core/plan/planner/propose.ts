@@ -220,7 +220,7 @@ function notesOf(checked: Checked, fitted: readonly Fitted[], sharedElements: nu
   );
   if (sharedElements > 0)
     notes.push(
-      `The shared tenants cost about ${countText(sharedElements)} set elements on a host where as many of them as can are present.`,
+      `The shared tenants cost about ${countText(sharedElements)} set elements on a host where as many of them as can are present, two for each of their endpoints anywhere.`,
     );
   if (ids > 1) {
     notes.push(

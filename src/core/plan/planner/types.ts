@@ -116,7 +116,7 @@ export interface HostElements {
   /** Networks and uplinks. */
   readonly fixed: number;
   readonly identityPairs: number;
-  /** Addresses of shared tenants, on a host where all of them are present. */
+  /** For shared tenants, on a host where as many of them as can are present, each with the average number of endpoints. */
   readonly shared: number;
   readonly total: number;
 }

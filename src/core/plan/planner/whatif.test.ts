@@ -56,7 +56,7 @@ describe('what-if', () => {
     );
   });
 
-  it('of a larger change never fits where a smaller one does not; no part and no route count shrinks (6)', () => {
+  it('of a larger change never fits where a smaller one does not; no part and no route count shrinks (7)', () => {
     let both = 0;
     let broken = 0;
     fc.assert(

@@ -178,20 +178,29 @@ function routesOf(plan: StandingPlan, before: Shape, sizes: PlanSizes, shape: Sh
   }));
 }
 
-const remedy: Readonly<Record<Exclude<PartName, 'tenants'>, string>> = {
-  zones: 'the host field has no slot left for them: propose a new plan, or another network for the new zones',
-  racks: 'the zone has no slot left for them: put them into another zone, or propose a new plan',
-  hosts: 'the fullest group has no host ids left: add a rack instead of hosts',
-  segments: 'use another network',
-  endpoints: 'give hosts more ids, or use fewer endpoints on each',
-  shared: 'fewer tenants may share: add a network with a wider tenant field',
-};
+function remedy(part: Exclude<PartName, 'tenants'>, { racks, zones }: PlanSizes): string {
+  const texts: Readonly<Record<typeof part, string>> = {
+    zones: 'there is no slot left for them: propose a new plan, or use another network for the new zones',
+    racks:
+      zones === null
+        ? 'there is no slot left for them: propose a new plan, or use another network for the new racks'
+        : 'the zone has no slot left for them: put them into another zone, or propose a new plan',
+    hosts:
+      racks === null
+        ? 'there are no host ids left for them: propose a new plan, or use another network for the new hosts'
+        : 'the fullest rack has no host ids left: add racks instead of hosts',
+    segments: 'use another network',
+    endpoints: 'give hosts more ids, or use fewer endpoints on each',
+    shared: 'fewer tenants may share: add a network with a wider tenant field',
+  };
+  return texts[part];
+}
 
 function partProblem({ part, network, after, available, fits }: WhatIfPart, sizes: PlanSizes): string[] {
   // Tenants beyond their field share an identity: a cost, no failure.
   if (fits || part === 'tenants') return [];
   return [
-    `${network} has room for ${counted(available, partLabel(part, sizes))}, not ${countText(after)}; ${remedy[part]}.`,
+    `${network} has room for ${counted(available, partLabel(part, sizes))}, not ${countText(after)}; ${remedy(part, sizes)}.`,
   ];
 }
 
