@@ -7,6 +7,7 @@ import type * as m from '#contract/model.ts';
 import {
   type Address,
   addressPlan,
+  aggregate,
   type Cidr,
   formatAddress,
   formatCidr,
@@ -159,12 +160,20 @@ function policyModel(objects: ViewObjects): PolicyModel {
   };
 }
 
+/**
+ * What is routed to a host, let in from it, and a blackhole on it: its reservations as a whole, pending ones too, so that a further host
+ * id inside them changes nothing anywhere. Ids stand for themselves where a server of an older version tells of no reservations.
+ */
+function ownRanges(host: m.Host): Cidr[] {
+  return aggregate([...(host.reservations ?? []), ...host.ids].map(({ cidr }) => parseCidr(cidr)));
+}
+
 function asL2Host(host: m.Host): L2Host {
   return {
     name: host.name,
     addresses: host.addresses.map(parseAddress),
     group: host.group,
-    cidrs: host.ids.map(({ cidr }) => parseCidr(cidr)),
+    cidrs: ownRanges(host),
   };
 }
 

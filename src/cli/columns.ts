@@ -58,6 +58,15 @@ function attachment(value: unknown): Cell {
   return [kind, ...parts].join(' ');
 }
 
+/** `10.4.0.0/14`, and why a pending one is. */
+function reservation(value: unknown): Cell {
+  const cidr = String(plain(at(value, 'cidr')));
+  const pending = at(value, 'pending');
+  if (typeof pending !== 'object' || pending === null) return cidr;
+  const blockers = at(pending, 'waitingFor');
+  return `${cidr} (pending${Array.isArray(blockers) && blockers.length > 0 ? `: ${many(blockers)}` : ''})`;
+}
+
 const addresses: Column = ['ADDRESSES', (item) => many(item['addresses'], (a) => plain(at(a, 'address')))];
 const idColumn: Column = ['IDS', (item) => ids(item['ids'])];
 
@@ -75,7 +84,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     list('ADDRESSES'),
     field('GROUP'),
     idColumn,
-    ['CIDRS', (item) => many(item['ids'], (id) => plain(at(id, 'cidr')))],
+    ['RESERVED', (item) => many(item['reservations'] ?? item['ids'], reservation)],
     [
       'ALLOCATOR',
       (item) =>
@@ -125,6 +134,7 @@ const readers: Readonly<Record<string, (value: unknown) => Cell>> = {
   labels: pairsOf,
   attachment,
   ids: (value) => many(value, (id) => idText(id)),
+  reservations: (value) => many(value, reservationText),
   addresses: (value) =>
     many(value, (a) =>
       typeof a === 'string' ? a : `${String(plain(at(a, 'address')))} (${String(plain(at(a, 'network')))})`,
@@ -137,6 +147,13 @@ function idText(id: unknown): Cell {
   );
   const text = `${String(plain(at(id, 'network')))}:${String(plain(at(id, 'id')))}`;
   return about.length === 0 ? text : `${text} (${about.join(', ')})`;
+}
+
+function reservationText(value: unknown): Cell {
+  const first = Number(at(value, 'first'));
+  const size = Number(at(value, 'size'));
+  const range = size === 1 ? String(first) : `${first}-${first + size - 1}`;
+  return `${String(plain(at(value, 'network')))}:${range} ${reservation(value)}`;
 }
 
 /** Every field of one object, in the order of the API. */

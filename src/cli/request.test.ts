@@ -76,6 +76,12 @@ const table: readonly (readonly [string, string, unknown?])[] = [
     'POST /v1/hosts/h1/ids',
     { allocator: 'agent', network: 'v4' },
   ],
+  ['host confirm h1', 'POST /v1/hosts/h1/confirm'],
+  [
+    'host create h1 --address 192.0.2.1 --growth 128',
+    'POST /v1/hosts',
+    { name: 'h1', addresses: ['192.0.2.1'], growth: 128 },
+  ],
   [
     'host join-token h1 --expires-in-seconds 60 --take-over',
     'POST /v1/hosts/h1/join-tokens',

@@ -146,6 +146,27 @@ export const HostId = z
   .object({ network: z.string(), id, allocator: Allocator, cidr: z.string() })
   .describe('A value of the host field held by a host')
   .meta({ id: 'HostId' });
+export const HostReservation = z
+  .object({
+    network: z.string(),
+    first: id.describe('First of its host ids; a multiple of size'),
+    size: z.int().describe('Number of host ids, a power of two'),
+    cidr: z.string(),
+    pending: z
+      .object({
+        revision: z.int().describe('Every agent that joined has to apply this one'),
+        id: id.describe('Host id granted as soon as it is active'),
+        allocator: Allocator,
+        switches: z.boolean().describe('An operator has to confirm that the switches have the route'),
+        waitingFor: z.array(z.string()).describe('Hosts, and "switches"; told by show and list alone'),
+      })
+      .nullable()
+      .describe(
+        'Null: active. Else no address of it is given out, because not every device has its route yet',
+      ),
+  })
+  .describe('Host ids kept for one host, routed as one range; its ids are granted inside them')
+  .meta({ id: 'HostReservation' });
 const labels = z.record(z.string().max(253), z.string().max(253)).describe('Labels of the host');
 export const HostInput = z
   .strictObject({
@@ -158,6 +179,14 @@ export const HostInput = z
     group: groupPath.nullable().default(null).describe('Prefix group (rack) that the host stands in'),
     id: id.optional().describe('Host id to take in every network; default: the lowest free one of its group'),
     allocator: Allocator.default('agent'),
+    growth: z
+      .int()
+      .min(1)
+      .max(65536)
+      .optional()
+      .describe(
+        'Host ids to reserve in each network, rounded up to a power of two (default 1): up to there it grows without a change of any route',
+      ),
     labels: labels.default({}),
   })
   .meta({ id: 'HostInput' });
@@ -184,6 +213,7 @@ export const Host = z
     group: z.string().nullable(),
     labels: z.record(z.string(), z.string()),
     ids: z.array(HostId),
+    reservations: z.array(HostReservation).optional().describe('Absent when written by an older version'),
     joined: z.boolean().describe('Whether an agent holds a certificate for this host'),
     ...stored,
   })
@@ -410,10 +440,16 @@ export const DecodedAddress = z
       .describe(
         'unassigned: nobody holds the ids in it; never: an id in it is 0, and it is given to nobody; free: as far as the control plane knows',
       ),
-    quarantinedUntil: z.string().nullable().describe('Until then others wait for it; only of addresses that the server gives'),
+    quarantinedUntil: z
+      .string()
+      .nullable()
+      .describe('Until then others wait for it; only of addresses that the server gives'),
     reservedBy: z.string().nullable().describe('The reserved range that holds it, also while it is used'),
     allocator: Allocator.nullable().describe('Who gives out the addresses of its host id'),
-    location: z.string().nullable().describe('Host where its endpoint runs; `host` is the home, which the address names'),
+    location: z
+      .string()
+      .nullable()
+      .describe('Host where its endpoint runs; `host` is the home, which the address names'),
   })
   .meta({ id: 'DecodedAddress' });
 
@@ -487,3 +523,4 @@ export type Certificate = z.infer<typeof Certificate>;
 export type DecodedAddress = z.infer<typeof DecodedAddress>;
 export type IpamRow = z.infer<typeof IpamRow>;
 export type IpamUsage = z.infer<typeof IpamUsage>;
+export type HostReservation = z.infer<typeof HostReservation>;

@@ -67,6 +67,7 @@ export const operations = {
   hostDelete: { method: 'DELETE', path: '/v1/hosts/:name', summary: 'Delete a host that holds no endpoint', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['host', 'delete'] },
   hostAddId: { method: 'POST', path: '/v1/hosts/:name/ids', summary: 'Give a host a further host id', access: 'admin', params: byName, query: none, body: m.HostIdInput, response: m.Host, success: 201, cli: ['host', 'add-id'] },
   hostJoinToken: { method: 'POST', path: '/v1/hosts/:name/join-tokens', summary: 'Make a token with which the agent of this host joins', access: 'admin', params: byName, query: none, body: m.JoinTokenInput, response: m.JoinToken, success: 201, cli: ['host', 'join-token'] },
+  hostConfirm: { method: 'POST', path: '/v1/hosts/:name/confirm', summary: 'Say that the switches have the routes of the host', access: 'admin', params: byName, query: none, body: null, response: m.Host, success: 200, cli: ['host', 'confirm'] },
   hostReport: { method: 'PUT', path: '/v1/hosts/:name/report', summary: "An agent's report: applied position, problems, endpoints", access: 'agent', params: byName, query: none, body: m.HostReport, response: m.HostReportAnswer, success: 200, cli: null },
 
   tenantCreate: { method: 'POST', path: '/v1/tenants', summary: 'Create a tenant', access: 'admin', params: none, query: none, body: m.TenantInput, response: m.Tenant, success: 201, cli: ['tenant', 'create'] },

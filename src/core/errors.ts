@@ -59,6 +59,11 @@ export const catalogue = {
     status: 409,
     summary: 'The address was released a short time ago and is not given out yet.',
   },
+  id_pending: {
+    status: 503,
+    summary:
+      'A further host id is reserved, but not every device has its route yet; `romana host show` says which.',
+  },
   id_taken: { status: 409, summary: 'The id belongs to another host, tenant or segment.' },
   endpoint_removing: {
     status: 409,

@@ -76,7 +76,14 @@ export async function runServer(
     const auth = createAuth({ store, clock, random: systemRandom, log, authority: pki.authority });
     await auth.prune();
     const hub = new WatchHub({ store, clock, timers: systemTimers });
-    const services = createServices({ store, clock, random: systemRandom, log, version });
+    const services = createServices({
+      store,
+      clock,
+      timers: systemTimers,
+      random: systemRandom,
+      log,
+      version,
+    });
     const http = await startHttp({ store, services, hub, auth, pki, clock, log, version }, config.listen);
     const clientFile = join(config.dataDir, 'client.yaml');
     const [first] = http.listening;

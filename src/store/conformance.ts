@@ -288,6 +288,13 @@ export function storeConformance(title: string, make: () => Subject): void {
         tx.hold('ids', 4294967295, 'last');
         assert.equal(tx.lowestFree('ids', 4294967295, 4294967295), undefined);
         tx.hold('text', '10.0.0.1', 'h1');
+        assert.deepEqual(tx.heldIn('ids', 2, 4), [
+          { value: 2, holder: 'h2' },
+          { value: 3, holder: 'h3' },
+          { value: 4, holder: 'h4' },
+        ]);
+        assert.deepEqual(tx.heldIn('ids', 5, 4294967295), [{ value: 4294967295, holder: 'last' }]);
+        assert.deepEqual(tx.heldIn('nobody', 0, 4294967295), []);
         assert.equal(tx.holderOf('text', '10.0.0.1'), 'h1');
       });
       await assert.rejects(

@@ -76,6 +76,8 @@ export interface ReadTx {
   blockCounts(network: string, restingSince: number, reserved: readonly Cidr[]): BlockCount[];
   /** Who holds a value of a space in which each value has at most one holder (host ids of a network, underlay addresses…). */
   holderOf(space: string, value: number | string): string | undefined;
+  /** Numbers in first..last that somebody holds, lowest first. */
+  heldIn(space: string, first: number, last: number): { value: number; holder: string }[];
   /** The lowest value in first..last that nobody holds. */
   lowestFree(space: string, first: number, last: number): number | undefined;
 }

@@ -2,10 +2,12 @@
 import type { Endpoint } from '#contract/model.ts';
 import { formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import { decideAllocate, decideRelease } from '#core/ipam/index.ts';
+import { decideRelease } from '#core/ipam/index.ts';
 import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import { allocateGrowing } from './allocate.ts';
+import type { Growth } from './growth.ts';
 import {
   answerList,
   born,
@@ -29,40 +31,22 @@ export function endpointKey(of: {
   return `${of.tenant}/${of.segment}/${of.name}`;
 }
 
-export function endpointServices(ctx: Context): Pick<Services, Mine> {
+export function endpointServices(ctx: Context, growth: Growth): Pick<Services, Mine> {
   const { store } = ctx;
   return {
-    endpointCreate: (caller, { params, body }) => {
+    endpointCreate: async (caller, { params, body }) => {
       // Made here, not in the transaction: the same work run again is the same endpoint.
       const birth = born(ctx);
-      return store.transaction(actorOf(caller), (tx) => {
-        const { tenant, segment } = params;
-        const { name, host, attachment, sourcePrefixes } = body;
-        const key = endpointKey({ tenant, segment, name });
-        const existing = tx.get('endpoint', key);
-        if (existing !== undefined) return sameAgain(tx, key, existing, body);
-        if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
-        const question = questionOf(body);
-        const wanted = { key, question, slots: slotsFor(tx, { tenant, segment }, body) };
-        const { allocation, events } = decideAllocate(tx.ipam, wanted, birth.uid, ctx.steadyNow());
-        for (const event of events) tx.applyIpam(event);
-        return tx.put('endpoint', key, {
-          tenant,
-          segment,
-          name,
-          host,
-          addresses: allocation.addresses.map(({ network, address }) => ({
-            network,
-            address: formatAddress(address),
-          })),
-          attachment,
-          sourcePrefixes,
-          allocator: 'server',
-          phase: 'pending',
-          message: '',
-          ...birth,
+      for (let turn = 1; ; turn++) {
+        const made = await store.transaction(actorOf(caller), (tx) => {
+          growth.settle(tx);
+          return create(tx, ctx, params, body, birth);
         });
-      });
+        if (made !== undefined) return made;
+        // Routes take as long as the slowest host; two networks may need one after the other.
+        if (turn === 3 || !(await growth.settled(body.host)))
+          throw store.read((tx) => growth.refusal(tx, body.host));
+      }
     },
     endpointList: async (_, { query: { tenant, segment, host } }) =>
       store.read((tx) => {
@@ -105,6 +89,47 @@ export function endpointServices(ctx: Context): Pick<Services, Mine> {
         return undefined;
       }),
   };
+}
+
+/** Undefined: the host needs a further id, which is pending. */
+function create(
+  tx: Tx,
+  ctx: Context,
+  { tenant, segment }: { readonly tenant: string; readonly segment: string },
+  body: Body,
+  birth: ReturnType<typeof born>,
+): Endpoint | undefined {
+  const { name, host, attachment, sourcePrefixes } = body;
+  const key = endpointKey({ tenant, segment, name });
+  const existing = tx.get('endpoint', key);
+  if (existing !== undefined) return sameAgain(tx, key, existing, body);
+  if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
+  const decided = allocateGrowing(tx, {
+    key,
+    question: questionOf(body),
+    uid: birth.uid,
+    host,
+    slots: () => slotsFor(tx, { tenant, segment }, body),
+    now: ctx.steadyNow(),
+  });
+  if (decided === undefined) return undefined;
+  for (const event of decided.events) tx.applyIpam(event);
+  return tx.put('endpoint', key, {
+    tenant,
+    segment,
+    name,
+    host,
+    addresses: decided.allocation.addresses.map(({ network, address }) => ({
+      network,
+      address: formatAddress(address),
+    })),
+    attachment,
+    sourcePrefixes,
+    allocator: 'server',
+    phase: 'pending',
+    message: '',
+    ...birth,
+  });
 }
 
 /** The endpoint is in no kernel any more: the object goes and its addresses rest. Of an agent's addresses the agent minds the rest. */

@@ -2,12 +2,24 @@
 import type { Host } from '#contract/model.ts';
 import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
+import { powerOfTwo } from '#core/plan/index.ts';
 import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
-import { allocatorOf, demandLeaf, grantHostId, rememberAllocator } from './host-ids.ts';
+import type { Growth } from './growth.ts';
+import {
+  allocatorOf,
+  demandLeaf,
+  firstHostId,
+  furtherHostId,
+  type Granted,
+  growingKind,
+  growthOf,
+  letGoHostIds,
+  rememberHost,
+} from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
-import { idSpace, underlay } from './ids.ts';
+import { underlay } from './ids.ts';
 import {
   answerList,
   born,
@@ -21,9 +33,16 @@ import {
 } from './shared.ts';
 import type { Services } from './types.ts';
 
-type Mine = 'hostCreate' | 'hostList' | 'hostShow' | 'hostUpdate' | 'hostDelete' | 'hostAddId';
+type Mine =
+  | 'hostCreate'
+  | 'hostList'
+  | 'hostShow'
+  | 'hostUpdate'
+  | 'hostDelete'
+  | 'hostAddId'
+  | 'hostConfirm';
 
-export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Services, Mine> {
+export function hostServices(ctx: Context, statuses: HostStatuses, growth: Growth): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     hostCreate: (caller, { body }) =>
@@ -33,6 +52,8 @@ export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Service
         if (existing !== undefined) {
           const fields = differing(existing, { addresses, group, labels });
           if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
+          if (body.growth !== undefined && growthOf(tx, name) !== powerOfTwo(body.growth))
+            fields.push('growth');
           if (id !== undefined && existing.ids.some(({ network }) => !holds(existing, network, id)))
             fields.push('id');
           demandSame('host', name, fields);
@@ -40,14 +61,28 @@ export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Service
         }
         demandLeaf(tx, group);
         takeAddresses(tx, name, addresses);
-        rememberAllocator(tx, name, allocator);
-        const ids = networksOf(tx).map((network) =>
-          grantHostId(tx, { name, group }, network, { allocator }, { id }),
-        );
-        return tx.put('host', name, { name, addresses, group, labels, ids, joined: false, ...born(ctx) });
+        rememberHost(tx, name, { allocator, growth: powerOfTwo(body.growth ?? 1) });
+        let held: Pick<Granted, 'ids' | 'reservations'> = { ids: [], reservations: [] };
+        for (const network of networksOf(tx))
+          held = firstHostId(tx, { name, group, ...held }, network, { allocator, id });
+        const { ids, reservations } = held;
+        return tx.put('host', name, {
+          name,
+          addresses,
+          group,
+          labels,
+          ids,
+          reservations,
+          joined: false,
+          ...born(ctx),
+        });
       }),
-    hostList: async () => store.read((tx) => answerList(tx.list('host'), tx)),
-    hostShow: async (_, { params }) => store.read((tx) => must(tx, 'host', params.name)),
+    hostList: async () =>
+      store.read((tx) => {
+        const { items, revision } = answerList(tx.list('host'), tx);
+        return { items: items.map((host) => growth.shown(tx, host)), revision };
+      }),
+    hostShow: async (_, { params }) => store.read((tx) => growth.shown(tx, must(tx, 'host', params.name))),
     hostUpdate: (caller, { params, query, body }) =>
       store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'host', params.name);
@@ -74,18 +109,20 @@ export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Service
             { details: { endpoints: endpoints.slice(0, 10) } },
           );
         }
-        for (const { network, id } of old.ids) tx.letGo(idSpace('host', network), id);
+        letGoHostIds(tx, old);
         for (const address of old.addresses) tx.letGo(underlay, address);
-        for (const kind of ['_host', '_status'] as const) {
+        for (const kind of ['_host', '_status', growingKind] as const) {
           if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
         }
         tx.delete('host', params.name);
+        growth.settle(tx);
       });
       statuses.forget(params.name);
       return undefined;
     },
-    hostAddId: (caller, { params, body }) =>
-      store.transaction(actorOf(caller), (tx) => {
+    hostAddId: async (caller, { params, body }) => {
+      await store.transaction(actorOf(caller), (tx) => {
+        growth.settle(tx);
         const old = must(tx, 'host', params.name);
         const all = networksOf(tx);
         const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
@@ -93,18 +130,36 @@ export function hostServices(ctx: Context, statuses: HostStatuses): Pick<Service
           const which = body.network === undefined ? 'no network' : `no network ${body.network}`;
           throw new RomanaError('not_found', `There is ${which}; create it first.`);
         }
-        const added = networks.flatMap((network) => {
-          const held = body.id === undefined ? undefined : holds(old, network.name, body.id);
-          if (held === undefined)
-            return [grantHostId(tx, old, network, { allocator: body.allocator }, { id: body.id })];
-          if (held.allocator === body.allocator) return [];
-          throw new RomanaError(
-            'allocator_mismatch',
-            `Host ${old.name} holds host id ${held.id} of network ${network.name} already, and its addresses come from the ${held.allocator}; add another id.`,
-            { details: { network: network.name, id: held.id, allocator: held.allocator } },
-          );
-        });
-        return added.length === 0 ? old : tx.put('host', old.name, { ...old, ids: [...old.ids, ...added] });
+        let held: Pick<Host, 'ids' | 'reservations'> = old;
+        for (const network of networks) {
+          const known = body.id === undefined ? undefined : holds(old, network.name, body.id);
+          if (known === undefined) {
+            held = furtherHostId(tx, { ...old, ...held }, network, body);
+          } else if (known.allocator !== body.allocator) {
+            throw new RomanaError(
+              'allocator_mismatch',
+              `Host ${old.name} holds host id ${known.id} of network ${network.name} already, and its addresses come from the ${known.allocator}; add another id.`,
+              { details: { network: network.name, id: known.id, allocator: known.allocator } },
+            );
+          }
+        }
+        const { ids, reservations = [] } = held;
+        if (differing(old, { ids, reservations }).length > 0)
+          tx.put('host', old.name, { ...old, ids, reservations });
+      });
+      // Where the routes are in place within seconds, the answer has the id.
+      await growth.settled(params.name);
+      return store.read((tx) => growth.shown(tx, must(tx, 'host', params.name)));
+    },
+    hostConfirm: (caller, { params }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = must(tx, 'host', params.name);
+        const reservations = (old.reservations ?? []).map((one) =>
+          one.pending === null ? one : { ...one, pending: { ...one.pending, switches: false } },
+        );
+        if (differing(old, { reservations }).length > 0) tx.put('host', old.name, { ...old, reservations });
+        growth.settle(tx);
+        return growth.shown(tx, must(tx, 'host', params.name));
       }),
   };
 }

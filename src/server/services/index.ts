@@ -1,12 +1,13 @@
 /** The operations of the contract over a store. See ../README.md. */
 import { addressServices } from './addresses.ts';
 import { endpointServices } from './endpoints.ts';
+import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostServices } from './hosts.ts';
 import { ipamServices } from './ipam.ts';
 import { networkServices } from './networks.ts';
-import { reservationServices } from './reservations.ts';
 import { reportServices } from './reports.ts';
+import { reservationServices } from './reservations.ts';
 import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
 import { statusServices } from './status.ts';
@@ -20,15 +21,16 @@ export type { Input, ServedId, Service, ServiceDeps, Services } from './types.ts
 export function createServices(deps: ServiceDeps): Services {
   const ctx = makeContext(deps);
   const statuses = new HostStatuses();
+  const growth = new Growth(ctx, statuses);
   return {
     ...networkServices(ctx),
     ...reservationServices(ctx),
     ...topologyServices(ctx),
-    ...hostServices(ctx, statuses),
+    ...hostServices(ctx, statuses, growth),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
-    ...endpointServices(ctx),
-    ...reportServices(ctx, statuses),
+    ...endpointServices(ctx, growth),
+    ...reportServices(ctx, statuses, growth),
     ...statusServices(ctx, statuses),
     ...addressServices(ctx),
     ...ipamServices(ctx),

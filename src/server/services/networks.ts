@@ -13,7 +13,7 @@ import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
-import { grantHostId, preferenceOf } from './host-ids.ts';
+import { allocatorOf, firstHostId, letGoHostIds } from './host-ids.ts';
 import { idSpace, takeId } from './ids.ts';
 import { demandReserved, usersOf } from './reservations.ts';
 import {
@@ -129,9 +129,11 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
 
 /** Ids in the new network for all that exists, oldest first. Fails as a whole when a field is too narrow. */
 function admitEverybody(tx: Tx, network: KnownNetwork): void {
-  for (const host of byAge(tx.list('host'))) {
-    const id = grantHostId(tx, host, network, preferenceOf(tx, host), {});
-    tx.put('host', host.name, { ...host, ids: [...host.ids, id] });
+  for (const { name } of byAge(tx.list('host'))) {
+    // Read again: an id for one host may have come out of the reservation of another.
+    const host = must(tx, 'host', name);
+    const { ids, reservations } = firstHostId(tx, host, network, { allocator: allocatorOf(tx, name) });
+    tx.put('host', name, { ...host, ids, reservations });
   }
   for (const tenant of byAge(tx.list('tenant'))) {
     const id = takeId(tx, { field: 'tenant', network, holder: tenant.name, preferred: tenant.ids[0]?.id });
@@ -153,7 +155,14 @@ function dismissEverybody(tx: Tx, network: string): void {
     return ids.filter((entry) => entry.network !== network);
   };
   for (const { key, value } of tx.list('host')) {
-    tx.put('host', key, { ...value, ids: split(value.ids, idSpace('host', network)) });
+    letGoHostIds(tx, value, network);
+    const elsewhere = <T extends { network: string }>(list: readonly T[]): T[] =>
+      list.filter((one) => one.network !== network);
+    tx.put('host', key, {
+      ...value,
+      ids: elsewhere(value.ids),
+      reservations: elsewhere(value.reservations ?? []),
+    });
   }
   for (const { key, value } of tx.list('tenant')) {
     tx.put('tenant', key, { ...value, ids: split(value.ids, idSpace('tenant', network)) });

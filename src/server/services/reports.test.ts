@@ -36,6 +36,13 @@ function report(w: World, name: string, body: Partial<Body> = {}) {
   });
 }
 
+/** An id of h1 that the server gives addresses of; h2 has its route. */
+async function serverId(w: World, id?: number): Promise<void> {
+  const body = { allocator: 'server' as const, ...(id === undefined ? {} : { network: 'main', id }) };
+  await w.services.hostAddId(admin, { params: { name: 'h1' }, query: {}, body });
+  await report(w, 'h2', { applied: w.store.position() });
+}
+
 const ref = (key: string, uid: string) => {
   const [tenantName = '', segmentName = '', name = ''] = key.split('/');
   return { tenant: tenantName, segment: segmentName, name, uid };
@@ -127,11 +134,7 @@ test('P3 agents register what they allocated, once; saying it again changes noth
 
 test('P4 each registered endpoint stands for itself: the wrong ones are named, the others go on', async () => {
   const w = await cluster();
-  await w.services.hostAddId(admin, {
-    params: { name: 'h1' },
-    query: {},
-    body: { network: 'main', id: 50, allocator: 'server' },
-  });
+  await serverId(w, 50);
   await report(w, 'h2', { registered: [registered('a/s/theirs', 'u', ['10.2.1.17'])] });
   const cases: [ReturnType<typeof registered>, string | null][] = [
     [registered('a/s/ok1', 'u', ['10.1.1.17']), null],
@@ -173,6 +176,7 @@ test('P4 each registered endpoint stands for itself: the wrong ones are named, t
 
 test('P5 a new incarnation replaces an old one of the same host and agent, and nothing else', async () => {
   const w = await cluster();
+  await serverId(w);
   await endpoint(w.services, 'a/s/given', { host: 'h1' });
   await report(w, 'h1', { registered: [registered('a/s/x', 'u1', ['10.1.1.17'])] });
   const again = await report(w, 'h1', {
@@ -200,6 +204,7 @@ test('P5 a new incarnation replaces an old one of the same host and agent, and n
 
 test('P6 phases count only for the incarnation and host they speak of, and never undo a removal', async () => {
   const w = await cluster();
+  await serverId(w);
   const { uid } = await endpoint(w.services, 'a/s/x');
   const phase = async (name: string, of: string, value: 'pending' | 'ready' | 'failed', message = '') => {
     await report(w, name, { phases: [{ ...ref('a/s/x', of), phase: value, message }] });
@@ -219,6 +224,7 @@ test('P6 phases count only for the incarnation and host they speak of, and never
 
 test('P7 gone: a wanted endpoint of the server stays, one of the agent goes without quarantine on the server', async () => {
   const w = await cluster();
+  await serverId(w);
   const given = await endpoint(w.services, 'a/s/given');
   const gone = (key: string, uid: string, name = 'h1') => report(w, name, { gone: [ref(key, uid)] });
   await gone('a/s/given', given.uid);

@@ -8,6 +8,7 @@ import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { endpointKey, finishRemoval } from './endpoints.ts';
+import type { Growth } from './growth.ts';
 import type { HostStatuses } from './host-status.ts';
 import { registeredAddresses } from './registered.ts';
 import { type Context, demandOutside, differing, must, networksOf } from './shared.ts';
@@ -17,7 +18,11 @@ type Report = Input<'hostReport'>['body'];
 type Registered = Report['registered'][number];
 type Rejected = { tenant: string; segment: string; name: string; error: Problem };
 
-export function reportServices(ctx: Context, statuses: HostStatuses): Pick<Services, 'hostReport'> {
+export function reportServices(
+  ctx: Context,
+  statuses: HostStatuses,
+  growth: Growth,
+): Pick<Services, 'hostReport'> {
   const { store, clock } = ctx;
   return {
     hostReport: async (caller, { params, body }) => {
@@ -28,7 +33,8 @@ export function reportServices(ctx: Context, statuses: HostStatuses): Pick<Servi
       const seenAt = new Date(clock.now()).toISOString();
       const persist = statuses.record(host, body, seenAt, clock.monotonic());
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
-      if (quiet && persist === undefined) return { rejected: [] };
+      const routed = store.read((tx) => growth.due(tx, host));
+      if (quiet && persist === undefined && !routed) return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
@@ -37,6 +43,7 @@ export function reportServices(ctx: Context, statuses: HostStatuses): Pick<Servi
         for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow());
         const rejected = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
+        if (routed) growth.settle(tx);
         return { rejected };
       });
     },

@@ -3,36 +3,30 @@ import type { Host } from '#contract/model.ts';
 import { type Address, containsAddress, decode, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Slot } from '#core/ipam/index.ts';
-import type { ReadTx, Tx } from '#store/port.ts';
-import { grantHostId } from './host-ids.ts';
+import type { ReadTx } from '#store/port.ts';
 import { idSpace } from './ids.ts';
 import { type KnownNetwork, must, networksOf } from './shared.ts';
 import type { Input } from './types.ts';
 
 type Body = Input<'endpointCreate'>['body'];
 
-/** Throws what a refused wish deserves. Gives the host an id for the server where it has none. */
+/** Throws what a refused wish deserves. A slot without host ids: the host holds none there that the server gives addresses of. */
 export function slotsFor(
-  tx: Tx,
+  tx: ReadTx,
   where: { readonly tenant: string; readonly segment: string },
   body: Body,
 ): Slot[] {
   const tenant = must(tx, 'tenant', where.tenant);
   const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
-  let host = must(tx, 'host', body.host);
+  const host = must(tx, 'host', body.host);
   const all = networksOf(tx);
   const fixed = fixedAddresses(all, body);
   const networks = chosenNetworks(all, body, fixed);
   const slots: Slot[] = [];
   for (const network of networks) {
-    let hostIds = serverIds(host, network.name);
+    const hostIds = serverIds(host, network.name);
     const address = fixed.get(network.name);
     if (address !== undefined) demandNotAgents(tx, host, network, address);
-    if (hostIds.length === 0) {
-      const granted = grantHostId(tx, host, network, { allocator: 'server' }, {});
-      host = tx.put('host', host.name, { ...host, ids: [...host.ids, granted] });
-      hostIds = [granted.id];
-    }
     slots.push({
       network: network.name,
       hostIds,

@@ -89,6 +89,10 @@ function demandInPlace(tx: ReadTx, groups: Groups): void {
       host.ids.every(({ network, id }) => {
         const group = ranges.get(network)?.get(path);
         return group !== undefined && id >= group.firstHostId && id <= group.lastHostId;
+      }) &&
+      (host.reservations ?? []).every(({ network, first, size }) => {
+        const group = ranges.get(network)?.get(path);
+        return group !== undefined && first >= group.firstHostId && first + size - 1 <= group.lastHostId;
       })
     );
   };

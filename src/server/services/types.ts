@@ -1,7 +1,7 @@
 /** Shapes shared by all services. */
 import type { z } from 'zod';
 import type { AnswerOf, OperationId, operations } from '#contract/operations.ts';
-import type { Clock, Log, Random } from '#core/ports.ts';
+import type { Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { Store } from '#store/port.ts';
 import type { Caller } from '../caller.ts';
 
@@ -25,6 +25,8 @@ export interface ServiceDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Absent: requests never wait for hosts, they are refused at once. */
+  readonly timers?: Timers;
   /** Version of the server, shown in the status. */
   readonly version?: string;
 }

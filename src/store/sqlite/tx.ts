@@ -99,6 +99,17 @@ export class SqlReadTx implements ReadTx {
     return row === undefined ? undefined : textOf(row['holder']);
   }
 
+  heldIn(space: string, first: number, last: number): { value: number; holder: string }[] {
+    this.live();
+    const rows = this.c.all(
+      'SELECT value, holder FROM holdings WHERE space = ?1 AND value BETWEEN ?2 AND ?3 ORDER BY value',
+      space,
+      first,
+      last,
+    );
+    return rows.map((row) => ({ value: numberOf(row['value']), holder: textOf(row['holder']) }));
+  }
+
   lowestFree(space: string, first: number, last: number): number | undefined {
     this.live();
     if (first > last) return undefined;
