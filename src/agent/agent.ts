@@ -10,12 +10,13 @@
 
 import type * as m from '#contract/model.ts';
 import { formatAddress, parseAddress } from '#core/address/index.ts';
-import { isRomanaError, RomanaError } from '#core/errors.ts';
+import { RomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { FollowedEvent } from '#net/watch.ts';
 import { LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import {
+  claimOf,
   ipamNetwork,
   type LocalEndpointInput,
   LocalEndpoints,
@@ -23,11 +24,15 @@ import {
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
+import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
 import { type Kernel, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
+import { SavedView, type StateFiles } from './saved-view.ts';
 import { View, type ViewState } from './view.ts';
+
+export type { StateFiles } from './saved-view.ts';
 
 export interface ControlPlane {
   report(report: m.HostReport): Promise<m.HostReportAnswer>;
@@ -37,12 +42,6 @@ export interface ControlPlane {
     onEvent: (event: FollowedEvent) => void,
     onDown: (error: RomanaError) => void,
   ): Cancel;
-}
-
-/** Small files under the agent's state directory, replaced whole and durably. */
-export interface StateFiles {
-  read(name: string): Promise<string | null>;
-  write(name: string, text: string): Promise<void>;
 }
 
 export interface AgentOptions {
@@ -77,11 +76,6 @@ export interface AgentStatus {
   readonly writes: number;
 }
 
-const viewFile = 'view.json';
-/** The view changes in bursts; it is written when they settle. */
-const saveAfterMs = 500;
-/** A position alone is worth less: an older one costs some repeated events after a restart. */
-const savePositionAfterMs = 30_000;
 const adoptAgainMs = 1000;
 
 export class Agent {
@@ -97,23 +91,27 @@ export class Agent {
   #connected = false;
   #stopped = false;
   #stopWatch: Cancel = () => undefined;
-  #cancelSave: Cancel | null = null;
-  #saveDue = Number.POSITIVE_INFINITY;
   #cancelAdopt: Cancel = () => undefined;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #maybeWired = new MaybeWired();
+  readonly #saved: SavedView;
   #adopting: Promise<void> | null = null;
   #writes = 0;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     const { host, clock, timers, random, log } = options;
+    this.#saved = new SavedView({ ...options, view: this.#view, onSaved: () => this.#reporter.wake() });
     this.#reconciler = new Reconciler({
       ...options,
       knowledge: () => {
         const view = this.#ready ? this.#view.state : null;
-        return view === null ? null : { view, endpoints: this.#wired(view) };
+        if (view === null) return null;
+        const endpoints = this.#wired(view);
+        this.#maybeWired.began(endpoints);
+        return { view, endpoints };
       },
       onPass: (outcome) => {
+        this.#maybeWired.ended(outcome.applied);
         this.#writes += outcome.changes.length;
         this.#releaseRemoved();
         this.#reporter.wake();
@@ -132,7 +130,10 @@ export class Agent {
         const view = this.#ready ? this.#view.state : null;
         if (view === null || !this.#connected) return null;
         const outcome = this.#reconciler.last;
-        return { view, local: this.#local(), outcome, problems: outcome?.problems ?? [] };
+        const claims = this.#openAllocator().claims().map(claimOf);
+        const holdings = holdingsOf([...claims, ...this.#maybeWired.list()], view.objects);
+        const problems = outcome?.problems ?? [];
+        return { view, local: this.#local(), outcome, problems, saved: this.#saved.position, holdings };
       },
     });
     this.#endpoints = new LocalEndpoints({
@@ -146,10 +147,8 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const { files, journal, clock, random, log, host } = this.#options;
-    const saved = await files.read(viewFile);
-    if (saved !== null && !this.#view.load(saved))
-      log.warn({}, 'the saved view is damaged; waiting for the control plane');
+    const { journal, clock, random, log, host } = this.#options;
+    await this.#saved.load();
     const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
     this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
     this.#mustAdopt = this.#allocator.recovered === 'fresh';
@@ -176,11 +175,7 @@ export class Agent {
     this.#cancelAdopt();
     this.#reporter.stop();
     await this.#reconciler.stop();
-    if (this.#cancelSave !== null) {
-      this.#cancelSave();
-      this.#save();
-    }
-    await this.#saving;
+    await this.#saved.stop();
     await this.#adopting;
     await this.#allocator?.close();
   }
@@ -235,7 +230,8 @@ export class Agent {
     if (changed) this.#takeNetworks(event, before);
     if (event.type === 'synced' || event.type === 'position') this.#connected = true;
     if (!changed) return;
-    this.#saveSoon(event.type === 'position' ? savePositionAfterMs : saveAfterMs);
+    if (event.type === 'position') this.#saved.positioned(event.position);
+    else this.#saved.changed();
     if (event.type === 'synced') {
       if (this.#mustAdopt) this.#adopt();
       else this.#ready = true;
@@ -360,26 +356,5 @@ export class Agent {
   #openAllocator(): LocalAllocator {
     if (this.#allocator === null) throw new RomanaError('unavailable', 'The agent is starting.');
     return this.#allocator;
-  }
-
-  #saveSoon(delayMs: number): void {
-    const due = this.#options.clock.monotonic() + delayMs;
-    if (this.#stopped || due >= this.#saveDue) return;
-    this.#cancelSave?.();
-    this.#saveDue = due;
-    this.#cancelSave = this.#options.timers.after(delayMs, () => this.#save());
-  }
-
-  #save(): void {
-    this.#cancelSave = null;
-    this.#saveDue = Number.POSITIVE_INFINITY;
-    const text = this.#view.toText();
-    if (text === null) return;
-    this.#saving = this.#saving
-      .then(() => this.#options.files.write(viewFile, text))
-      .catch((error: unknown) => {
-        const reason = isRomanaError(error) ? error.message : String(error);
-        this.#options.log.error({ error: reason }, 'the view could not be saved; the last saved one stays');
-      });
   }
 }

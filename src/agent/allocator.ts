@@ -116,11 +116,15 @@ export class LocalAllocator {
     this.#ahead.removeNetwork(name);
   }
 
-  /** Answers once the allocation is durable; the same question again gets the same answer, with the payload of the first. */
-  allocate(wanted: Wanted, payload: Json): Promise<Held> {
+  /**
+   * Answers once the allocation is durable; the same question again gets the same answer, with the payload of the first. `stands` throws
+   * when what was asked for no longer may be given out; it is called at the moment of the decision, from which on `claims` has it.
+   */
+  allocate(wanted: Wanted, payload: Json, stands: () => void = () => undefined): Promise<Held> {
     // Made once, so that a request decided again after a failed write is still the same incarnation.
     const uid = this.#random.uuid();
     return this.#ask((state) => {
+      stands();
       const { allocation, events } = decideAllocate(state, wanted, uid, this.#now());
       const commit = (): Held => {
         for (const event of events) this.#durable.apply(event);
@@ -193,6 +197,11 @@ export class LocalAllocator {
     return this.#durable
       .list()
       .map((allocation) => ({ allocation, payload: this.#payloads.get(allocation.key) ?? null }));
+  }
+
+  /** All that may be held: what is durable, and what is decided and on its way to the disk. */
+  claims(): Allocation[] {
+    return [...this.#durable.list(), ...this.#ahead.list()];
   }
 
   usage(): BlockUsage[] {

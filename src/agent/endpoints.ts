@@ -7,6 +7,7 @@
  * 3. `remove` is idempotent, and answered when the kernel holds nothing of the endpoint any more.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import type * as m from '#contract/model.ts';
 import {
   addressPlan,
@@ -21,6 +22,7 @@ import { RomanaError } from '#core/errors.ts';
 import type { IpamNetwork, Slot, Wanted } from '#core/ipam/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
+import type { Claim } from './holdings.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewObjects, ViewState } from './view.ts';
 
@@ -56,6 +58,10 @@ export function wiredFromHeld({ allocation, payload }: Held): WiredEndpoint {
     attachment: wiring.attachment,
     sourcePrefixes: wiring.sourcePrefixes.map(parseCidr),
   };
+}
+
+export function claimOf({ key, addresses }: Held['allocation']): Claim {
+  return { key, placed: addresses.map(({ network, address }) => ({ network, address })) };
 }
 
 /** Endpoints whose addresses the server gave, as far as they are to be in the kernel. */
@@ -122,7 +128,18 @@ export class LocalEndpoints {
       sourcePrefixes: input.sourcePrefixes ?? [],
       createdAt: this.#options.now(),
     };
-    const held = await allocator.allocate(wanted, wiring as never);
+    // The view may change until the decision, and while it is made durable.
+    const stands = (): void => {
+      const again = wantedOf(this.#options.view().objects, this.#options.host, input);
+      if (!isDeepStrictEqual(again.slots, wanted.slots)) throw changedMeanwhile(wanted.key);
+    };
+    const held = await allocator.allocate(wanted, wiring as never, stands);
+    try {
+      stands();
+    } catch (error) {
+      if (before === undefined) await allocator.release(wanted.key, { uid: held.allocation.uid });
+      throw error;
+    }
     const outcome = await this.#options.reconcile();
     const wired = outcome?.phases.get(wanted.key);
     const problem =
@@ -213,6 +230,14 @@ export class LocalEndpoints {
 
 function addressList(endpoint: m.Endpoint): string {
   return endpoint.addresses.map(({ address }) => address).join(', ');
+}
+
+function changedMeanwhile(key: string): RomanaError {
+  return new RomanaError(
+    'conflict',
+    `The ids that the addresses of ${key} are made of changed meanwhile; ask again.`,
+    { details: { key } },
+  );
 }
 
 /** Names to numbers: the question that the allocator decides. */

@@ -8,7 +8,7 @@ import type * as m from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { createCsr, createKey } from '#net/csr.ts';
 import { connect } from '#net/https.ts';
-import type { StateFiles } from './agent.ts';
+import type { StateFiles } from './saved-view.ts';
 
 export interface Identity {
   readonly cert: string;

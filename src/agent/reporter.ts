@@ -5,6 +5,7 @@
  * 1. Nothing is queued and nothing can be lost: after any crash the next difference is the same.
  * 2. `gone` is said only of endpoints that a finished pass has left out of the kernel.
  * 3. The applied position is that of a pass which reached the kernel whole.
+ * 4. What is acknowledged, and what is held, are true of the same moment.
  */
 
 import type * as m from '#contract/model.ts';
@@ -12,6 +13,7 @@ import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { WiredEndpoint } from './desired.ts';
+import { type Holdings, olderOf } from './holdings.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewState } from './view.ts';
 
@@ -34,8 +36,13 @@ export interface ReportState {
   readonly local: readonly WiredEndpoint[];
   readonly outcome: Outcome | null;
   readonly problems: readonly m.Problem[];
+  /** Position of the view that is on the disk. */
+  readonly saved: m.Position | null;
+  readonly holdings: Holdings;
 }
 
+/** More are not listed; nothing is acknowledged then. */
+const orphanLimit = 4096;
 /** A difference that was sent and has not come back in the view is sent again after this time. */
 const resendMs = 10_000;
 const batch = 500;
@@ -129,7 +136,7 @@ export class Reporter {
     for (const [key, { at }] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
   }
 
-  #difference({ view, local, outcome, problems }: ReportState): m.HostReport {
+  #difference({ view, local, outcome, problems, saved, holdings }: ReportState): m.HostReport {
     const now = this.#options.clock.monotonic();
     const due = (kind: string, key: string, entry: { uid: string }): boolean => {
       const last = this.#sent.get(`${kind} ${key}`);
@@ -173,8 +180,13 @@ export class Reporter {
         if (differs && due('phases', key, entry)) phases.push(entry);
       }
     }
+    const applied = outcome?.applied === true ? outcome.position : null;
+    const { holds, orphans } = holdings;
     return {
-      applied: outcome?.applied === true ? outcome.position : null,
+      applied,
+      acknowledged: orphans.length > orphanLimit ? null : olderOf(applied, saved),
+      holds,
+      orphans: orphans.slice(0, orphanLimit),
       problems: [...problems, ...this.problems]
         .slice(0, 256)
         .map(({ code, message }) => ({ code, message: message.slice(0, 1024) })),

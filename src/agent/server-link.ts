@@ -8,8 +8,9 @@ import { RomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import { type Connection, connect } from '#net/https.ts';
 import { type FollowedEvent, type OpenStream, watch } from '#net/watch.ts';
-import type { ControlPlane, StateFiles } from './agent.ts';
+import type { ControlPlane } from './agent.ts';
 import { type Identity, join, loadIdentity, renew, renewalTime } from './identity.ts';
+import type { StateFiles } from './saved-view.ts';
 
 export interface ServerLinkOptions {
   readonly host: string;

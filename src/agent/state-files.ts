@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RomanaError } from '#core/errors.ts';
-import type { StateFiles } from './agent.ts';
+import type { StateFiles } from './saved-view.ts';
 
 export async function openStateFiles(dir: string): Promise<StateFiles> {
   await mkdir(dir, { recursive: true, mode: 0o700 });

@@ -380,6 +380,17 @@ export const HostReport = z
       .max(1000)
       .default([])
       .describe('Endpoints removed from the kernel'),
+    acknowledged: Position.nullable()
+      .default(null)
+      .describe(
+        'Position that is applied and kept on disk: nothing older comes back, whatever happens to the agent',
+      ),
+    holds: z.int().min(0).default(0).describe('Endpoints that journal or kernel of the host may hold'),
+    orphans: z
+      .array(z.strictObject({ network: name, tenant: z.int().min(0), segment: z.int().min(0) }))
+      .max(4096)
+      .default([])
+      .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z
@@ -402,6 +413,19 @@ export const HostStatus = z
     endpoints: z.int(),
   })
   .meta({ id: 'HostStatus' });
+/** A deleted tenant or segment keeps its id from others until nothing of it can be left anywhere. */
+export const RetiringId = z
+  .object({
+    field: z.enum(['tenant', 'segment']),
+    network: z.string(),
+    id: z.int(),
+    owner: z.string().describe('Tenant, or tenant/segment, that had the id'),
+    since: z.string(),
+    resting: z.boolean().describe('Every host has acknowledged; the quarantine of the network runs'),
+    waitingFor: z.array(z.string()).describe('Hosts that have not acknowledged the deletion yet'),
+    heldBy: z.array(z.string()).describe('Hosts whose journal or kernel still holds endpoints with the id'),
+  })
+  .meta({ id: 'RetiringId' });
 export const Status = z
   .object({
     incarnation: z.string(),
@@ -415,6 +439,7 @@ export const Status = z
       endpoints: z.int(),
     }),
     hosts: z.array(HostStatus),
+    retiring: z.array(RetiringId).default([]).describe('Ids of deleted tenants and segments not free yet'),
   })
   .meta({ id: 'Status' });
 export const Identity = z
@@ -514,6 +539,7 @@ export type EndpointChange = z.infer<typeof EndpointChange>;
 export type EndpointAddress = z.infer<typeof EndpointAddress>;
 export type Position = z.infer<typeof Position>;
 export type Problem = z.infer<typeof Problem>;
+export type RetiringId = z.infer<typeof RetiringId>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;
 export type Token = z.infer<typeof Token>;

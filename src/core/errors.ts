@@ -64,6 +64,11 @@ export const catalogue = {
     summary:
       'A further host id is reserved, but not every device has its route yet; `romana host show` says which.',
   },
+  id_retiring: {
+    status: 409,
+    summary:
+      'The id belonged to something deleted, and a host may still hold what carries it; status names the host.',
+  },
   id_taken: { status: 409, summary: 'The id belongs to another host, tenant or segment.' },
   endpoint_removing: {
     status: 409,

@@ -19,7 +19,8 @@ function statusText(status: Status, headers: boolean): string {
         .join(', '),
     ],
   ]);
-  if (status.hosts.length === 0) return head;
+  const waiting = retiringText(status.retiring);
+  if (status.hosts.length === 0) return `${head}${waiting}`;
   const titles = ['HOST', 'JOINED', 'APPLIED', 'CURRENT', 'ENDPOINTS', 'SEEN', 'VERSION', 'PROBLEMS'];
   const rows = status.hosts.map((host) => [
     host.name,
@@ -31,7 +32,25 @@ function statusText(status: Status, headers: boolean): string {
     host.version,
     host.problems.map((problem) => `${problem.message} (${problem.code})`).join('; '),
   ]);
-  return `${head}\n${table(headers ? titles : undefined, rows)}`;
+  return `${head}\n${table(headers ? titles : undefined, rows)}${waiting}`;
+}
+
+/** Ids that nobody can have yet, and who is the reason. An older server does not tell. */
+function retiringText(retiring: Status['retiring'] | undefined): string {
+  const lines = (retiring ?? []).map(({ field, id, network, owner, resting, waitingFor, heldBy }) => {
+    const why = [
+      ...(resting ? ['rests'] : []),
+      ...(waitingFor.length === 0 ? [] : [`waits for ${some(waitingFor)}`]),
+      ...(heldBy.length === 0 ? [] : [`endpoints left on ${some(heldBy)}`]),
+    ];
+    return `  ${field} id ${id} of network ${network}, once ${owner}: ${why.join('; ')}\n`;
+  });
+  return lines.length === 0 ? '' : `\nids of deleted owners, not free yet\n${lines.join('')}`;
+}
+
+function some(hosts: readonly string[]): string {
+  const more = hosts.length - 10;
+  return more > 0 ? `${hosts.slice(0, 10).join(', ')} and ${more} more` : hosts.join(', ');
 }
 
 export function addStatusCommands(program: Command, world: World): void {

@@ -10,7 +10,7 @@ import {
   parseAddress,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import { idSpace } from './ids.ts';
+import { idSpace, ownerOfId } from './ids.ts';
 import { type Context, networksOf } from './shared.ts';
 import type { Services } from './types.ts';
 
@@ -38,9 +38,9 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
         const releasedAt = tx.ipam.releasedAt(name, address);
         const until = releasedAt === undefined ? 0 : releasedAt + ipam.quarantineMs;
         const resting = endpoint === null && until > steadyNow();
-        const tenant = tx.holderOf(idSpace('tenant', name), ids.tenant) ?? null;
+        const tenant = ownerOfId(tx, idSpace('tenant', name), ids.tenant) ?? null;
         const segment =
-          tenant === null ? null : (tx.holderOf(idSpace('segment', name, tenant), ids.segment) ?? null);
+          tenant === null ? null : (ownerOfId(tx, idSpace('segment', name, tenant), ids.segment) ?? null);
         const state = (): State => {
           if (endpoint !== null) return 'used';
           if (reserved !== undefined) return 'reserved';

@@ -192,6 +192,9 @@ test('E7 of a joined host the address stays until the host says the endpoint is 
         registered: [],
         phases: [],
         gone: [{ tenant: 'a', segment: 's', name: 'x', uid }],
+        acknowledged: null,
+        holds: 0,
+        orphans: [],
       },
     });
   await gone('another');

@@ -14,16 +14,22 @@ interface Remembered {
   readonly seenAt: string;
 }
 
+/** What counts for ownership. In memory only: until a host says it again, it has acknowledged nothing. */
+export type Said = Pick<HostReport, 'acknowledged' | 'holds' | 'orphans'>;
+
 const persistEveryMs = 60_000;
 
 export class HostStatuses {
   readonly #known = new Map<string, Remembered>();
+  readonly #said = new Map<string, Said & { readonly uid: string }>();
   /** Monotonic time of the last copy in the store. */
   readonly #persisted = new Map<string, number>();
 
   /** Answers a function that writes the copy, when one is due. */
   record(host: Host, report: HostReport, seenAt: string, monotonic: number): ((tx: Tx) => void) | undefined {
     const { applied, problems, version } = report;
+    const { acknowledged, holds, orphans } = report;
+    this.#said.set(host.name, { uid: host.uid, acknowledged, holds, orphans });
     const before = this.#known.get(host.name);
     const next: Remembered = { uid: host.uid, applied, problems, version, seenAt };
     this.#known.set(host.name, next);
@@ -58,7 +64,14 @@ export class HostStatuses {
     };
   }
 
+  /** Of this host, not of an earlier one of the same name. */
+  said(host: Pick<Host, 'name' | 'uid'>): Said | undefined {
+    const said = this.#said.get(host.name);
+    return said?.uid === host.uid ? said : undefined;
+  }
+
   forget(host: string): void {
+    this.#said.delete(host);
     this.#known.delete(host);
     this.#persisted.delete(host);
   }

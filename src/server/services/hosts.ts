@@ -20,6 +20,7 @@ import {
 } from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
+import type { ReuseBarrier } from './reuse.ts';
 import {
   answerList,
   born,
@@ -42,7 +43,12 @@ type Mine =
   | 'hostAddId'
   | 'hostConfirm';
 
-export function hostServices(ctx: Context, statuses: HostStatuses, growth: Growth): Pick<Services, Mine> {
+export function hostServices(
+  ctx: Context,
+  statuses: HostStatuses,
+  barrier: ReuseBarrier,
+  growth: Growth,
+): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     hostCreate: (caller, { body }) =>
@@ -115,6 +121,7 @@ export function hostServices(ctx: Context, statuses: HostStatuses, growth: Growt
           if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
         }
         tx.delete('host', params.name);
+        barrier.settle(tx, ctx.steadyNow());
         growth.settle(tx);
       });
       statuses.forget(params.name);

@@ -15,6 +15,18 @@ export function idSpace(field: Field, network: string, tenant = ''): string {
   return field === 'segment' ? `segment id/${network}/${tenant}` : `${field} id/${network}`;
 }
 
+const retiring = 'retiring:';
+/** Who holds the id of a deleted owner until the reuse barrier lets it go; no name of ours has a colon. */
+export function retiringHolder(owner: string): string {
+  return `${retiring}${owner}`;
+}
+
+/** Who an id belongs to; nobody while it retires. */
+export function ownerOfId(tx: ReadTx, space: string, id: number): string | undefined {
+  const holder = tx.holderOf(space, id);
+  return holder?.startsWith(retiring) === true ? undefined : holder;
+}
+
 /** Underlay addresses of hosts. */
 export const underlay = 'underlay';
 
@@ -44,10 +56,15 @@ export function takeId(tx: Tx, request: IdRequest): number {
       ? `network ${network.name}`
       : `${request.range.name} in network ${network.name}`;
   if (id === undefined) {
+    const waiting = countRetiring(tx, space);
+    const hint =
+      waiting === 0
+        ? 'delete some'
+        : `${waiting} of them belonged to what was deleted and are free when every host has acknowledged that (\`romana status\` names the hosts), else delete some`;
     throw new RomanaError(
       'ids_exhausted',
-      `Every ${field} id of ${where} is taken (${first} to ${last}); delete some, or use a network with a wider ${field} field.`,
-      { details: { field, network: network.name, first, last } },
+      `Every ${field} id of ${where} is taken (${first} to ${last}); ${hint}, or use a network with a wider ${field} field.`,
+      { details: { field, network: network.name, first, last, retiring: waiting } },
     );
   }
   if (id < first || id > last) {
@@ -60,6 +77,13 @@ export function takeId(tx: Tx, request: IdRequest): number {
     );
   }
   const other = tx.holderOf(space, id);
+  if (other?.startsWith(retiring) === true) {
+    throw new RomanaError(
+      'id_retiring',
+      `The ${field} id ${id} of network ${network.name} belonged to ${field} ${other.slice(retiring.length)}, and not every host has acknowledged its deletion and rested; \`romana status\` names the hosts.`,
+      { details: { field, network: network.name, id } },
+    );
+  }
   if (other !== undefined) {
     throw new RomanaError(
       'id_taken',
@@ -72,6 +96,11 @@ export function takeId(tx: Tx, request: IdRequest): number {
   tx.hold(space, id, holder);
   if (field === 'host') tx.forgetFormer(network.name, id);
   return id;
+}
+
+function countRetiring(tx: ReadTx, space: string): number {
+  const prefix = `${space}/`;
+  return tx.count('_retiring', { prefix }) + tx.count('_resting', { prefix });
 }
 
 function freeId(

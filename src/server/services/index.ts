@@ -8,6 +8,7 @@ import { ipamServices } from './ipam.ts';
 import { networkServices } from './networks.ts';
 import { reportServices } from './reports.ts';
 import { reservationServices } from './reservations.ts';
+import { ReuseBarrier } from './reuse.ts';
 import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
 import { statusServices } from './status.ts';
@@ -21,17 +22,18 @@ export type { Input, ServedId, Service, ServiceDeps, Services } from './types.ts
 export function createServices(deps: ServiceDeps): Services {
   const ctx = makeContext(deps);
   const statuses = new HostStatuses();
+  const barrier = new ReuseBarrier(deps.store, statuses);
   const growth = new Growth(ctx, statuses);
   return {
     ...networkServices(ctx),
     ...reservationServices(ctx),
     ...topologyServices(ctx),
-    ...hostServices(ctx, statuses, growth),
+    ...hostServices(ctx, statuses, barrier, growth),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
     ...endpointServices(ctx, growth),
-    ...reportServices(ctx, statuses, growth),
-    ...statusServices(ctx, statuses),
+    ...reportServices(ctx, statuses, barrier, growth),
+    ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
     ...ipamServices(ctx),
   };

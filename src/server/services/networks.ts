@@ -16,6 +16,7 @@ import { actorOf } from '../caller.ts';
 import { allocatorOf, firstHostId, letGoHostIds } from './host-ids.ts';
 import { idSpace, takeId } from './ids.ts';
 import { demandReserved, usersOf } from './reservations.ts';
+import { forgetNetworkIds } from './reuse.ts';
 import {
   answerList,
   born,
@@ -93,6 +94,7 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
             { details: { endpoints: users.slice(0, 10) } },
           );
         }
+        forgetNetworkIds(tx, params.name);
         dismissEverybody(tx, params.name);
         tx.delete('network', params.name);
         storeTopology(tx);

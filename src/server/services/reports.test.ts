@@ -32,7 +32,18 @@ function report(w: World, name: string, body: Partial<Body> = {}) {
   return w.services.hostReport(agentOf(name), {
     params: { name },
     query: {},
-    body: { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [], ...body },
+    body: {
+      applied: null,
+      problems: [],
+      version: '1',
+      registered: [],
+      phases: [],
+      gone: [],
+      acknowledged: null,
+      holds: 0,
+      orphans: [],
+      ...body,
+    },
   });
 }
 
@@ -71,7 +82,17 @@ test('P1 only the agent of the host reports for it', async () => {
   const input = {
     params: { name: 'h1' },
     query: {},
-    body: { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [] },
+    body: {
+      applied: null,
+      problems: [],
+      version: '1',
+      registered: [],
+      phases: [],
+      gone: [],
+      acknowledged: null,
+      holds: 0,
+      orphans: [],
+    },
   };
   for (const caller of [admin, agentOf('h2'), { ...agentOf('h1'), kind: 'token' as const }]) {
     await assert.rejects(w.services.hostReport(caller, input), refusedWith('forbidden'));

@@ -11,6 +11,7 @@ import { endpointKey, finishRemoval } from './endpoints.ts';
 import type { Growth } from './growth.ts';
 import type { HostStatuses } from './host-status.ts';
 import { registeredAddresses } from './registered.ts';
+import type { ReuseBarrier } from './reuse.ts';
 import { type Context, demandOutside, differing, must, networksOf } from './shared.ts';
 import type { Input, Services } from './types.ts';
 
@@ -21,6 +22,7 @@ type Rejected = { tenant: string; segment: string; name: string; error: Problem 
 export function reportServices(
   ctx: Context,
   statuses: HostStatuses,
+  barrier: ReuseBarrier,
   growth: Growth,
 ): Pick<Services, 'hostReport'> {
   const { store, clock } = ctx;
@@ -33,8 +35,9 @@ export function reportServices(
       const seenAt = new Date(clock.now()).toISOString();
       const persist = statuses.record(host, body, seenAt, clock.monotonic());
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
+      const acknowledges = store.read((tx) => barrier.due(tx, host));
       const routed = store.read((tx) => growth.due(tx, host));
-      if (quiet && persist === undefined && !routed) return { rejected: [] };
+      if (quiet && persist === undefined && !acknowledges && !routed) return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
@@ -43,6 +46,7 @@ export function reportServices(
         for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow());
         const rejected = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
+        if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (routed) growth.settle(tx);
         return { rejected };
       });

@@ -2,8 +2,18 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { idSpace, takeId } from './ids.ts';
-import { answerList, born, type Context, demandSame, must, nameSome, networksOf } from './shared.ts';
+import { takeId } from './ids.ts';
+import { freeRestedIds, retireIds } from './reuse.ts';
+import {
+  answerList,
+  born,
+  type Context,
+  demandSame,
+  must,
+  nameSome,
+  networksOf,
+  timeText,
+} from './shared.ts';
 import type { Services } from './types.ts';
 
 type Mine = 'segmentCreate' | 'segmentList' | 'segmentShow' | 'segmentDelete';
@@ -23,6 +33,7 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
           demandSame('segment', key, other ? ['id'] : []);
           return existing;
         }
+        freeRestedIds(tx, ctx.steadyNow());
         const ids = networksOf(tx).map((network) => ({
           network: network.name,
           id: takeId(tx, { field: 'segment', network, tenant, holder: name, id: wanted }),
@@ -50,8 +61,9 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
             },
           );
         }
-        for (const { network, id } of old.ids) tx.letGo(idSpace('segment', network, params.tenant), id);
         tx.delete('segment', key);
+        const tenantIds = must(tx, 'tenant', params.tenant).ids;
+        retireIds(tx, { field: 'segment', owner: key, ids: old.ids, tenantIds }, timeText(ctx));
         return undefined;
       }),
   };

@@ -49,6 +49,11 @@ export function born({ clock, random }: { readonly clock: Clock; readonly random
   return { uid: random.uuid(), createdAt: new Date(clock.now()).toISOString() };
 }
 
+/** Now, for people. */
+export function timeText({ clock }: Pick<Context, 'clock'>): string {
+  return new Date(clock.now()).toISOString();
+}
+
 /** Names of the fields of `wanted` that `existing` has otherwise. */
 export function differing(existing: object, wanted: object): string[] {
   const have = new Map(Object.entries(existing));

@@ -1,11 +1,13 @@
 /** The state of the whole: counts, and how far each host has come. */
 import type { HostStatuses } from './host-status.ts';
+import type { ReuseBarrier } from './reuse.ts';
 import type { Context } from './shared.ts';
 import type { Services } from './types.ts';
 
 export function statusServices(
   { store, version = '0' }: Context,
   statuses: HostStatuses,
+  barrier: ReuseBarrier,
 ): Pick<Services, 'status'> {
   return {
     status: async () =>
@@ -25,6 +27,7 @@ export function statusServices(
           hosts: tx
             .list('host')
             .map(({ value }) => statuses.of(tx, value, endpoints.get(value.name) ?? 0, now)),
+          retiring: barrier.blockers(tx),
         };
       }),
   };

@@ -2,7 +2,8 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { idSpace, takeId } from './ids.ts';
+import { takeId } from './ids.ts';
+import { freeRestedIds, retireIds } from './reuse.ts';
 import {
   answerList,
   born,
@@ -12,6 +13,7 @@ import {
   must,
   nameSome,
   networksOf,
+  timeText,
 } from './shared.ts';
 import type { Services } from './types.ts';
 
@@ -30,6 +32,7 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
           demandSame('tenant', name, fields);
           return existing;
         }
+        freeRestedIds(tx, ctx.steadyNow());
         const ids = networksOf(tx).map((network) => ({
           network: network.name,
           id: takeId(tx, { field: 'tenant', network, holder: name, id: wanted }),
@@ -59,8 +62,8 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
             { details: { segments: segments.slice(0, 10) } },
           );
         }
-        for (const { network, id } of old.ids) tx.letGo(idSpace('tenant', network), id);
         tx.delete('tenant', params.name);
+        retireIds(tx, { field: 'tenant', owner: params.name, ids: old.ids }, timeText(ctx));
         return undefined;
       }),
   };

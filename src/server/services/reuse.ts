@@ -1,0 +1,203 @@
+/**
+ * The reuse barrier: when the id of a deleted tenant or segment may go to another. Masks ignore hosts, so one host that was cut off
+ * and still carries endpoints or table elements of the old owner would let them pass for the new one, everywhere.
+ *
+ * 1. An id is deleted only without recorded endpoints; from then on it is *retiring*: held by nobody, given to nobody.
+ * 2. It begins to rest when every host that ever had an agent, and is not fenced, has acknowledged a position at or after the deletion
+ *    and holds no endpoint with the id (endpoints that the host made while it was cut off are such). Then the network's quarantine runs.
+ * 3. What hosts acknowledged is kept in memory: after a restart of the server nothing is free until they have said it again.
+ *
+ * An acknowledged position is in the kernel *and* on the disk of the host, so that no crash brings an older view back. A host that
+ * never joined has no agent and no kernel state, and does not count.
+ */
+import type { Host, RetiringId } from '#contract/model.ts';
+import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
+import type { HostStatuses } from './host-status.ts';
+import { idSpace, retiringHolder } from './ids.ts';
+
+const waitingKind = '_retiring';
+const restingKind = '_resting';
+
+interface Retiring {
+  readonly space: string;
+  readonly field: 'tenant' | 'segment';
+  readonly network: string;
+  readonly id: number;
+  /** Of a segment: the id of its tenant in this network. */
+  readonly tenantId: number;
+  /** `tenant` or `tenant/segment`. */
+  readonly owner: string;
+  readonly since: string;
+  /** Of the deletion. */
+  readonly revision: number;
+}
+interface Resting extends Retiring {
+  /** Steady time of the last acknowledgement. */
+  readonly from: number;
+}
+
+export interface Leaving {
+  readonly field: 'tenant' | 'segment';
+  readonly owner: string;
+  readonly ids: readonly { readonly network: string; readonly id: number }[];
+  /** Of a segment: its tenant's ids. */
+  readonly tenantIds?: readonly { readonly network: string; readonly id: number }[];
+}
+
+const rows = <T extends Retiring>(tx: ReadTx, kind: typeof waitingKind | typeof restingKind): T[] =>
+  tx.list(kind).map(({ value }) => value as T);
+const keyOf = ({ space, id }: Retiring): string => `${space}/${id}`;
+
+/** In the transaction that deletes the owner. `nowText`: the time for people. */
+export function retireIds(tx: Tx, leaving: Leaving, nowText: string): void {
+  const { field, owner } = leaving;
+  const [tenant = ''] = owner.split('/');
+  if (field === 'tenant') forget(tx, (record) => record.owner.startsWith(`${tenant}/`));
+  const anyAgent = tx.list('host').some(({ value }) => value.joined);
+  for (const { network, id } of leaving.ids) {
+    const space = idSpace(field, network, tenant);
+    tx.letGo(space, id);
+    // Nothing of it can be in any kernel.
+    if (!anyAgent) continue;
+    tx.hold(space, id, retiringHolder(owner));
+    const tenantId =
+      field === 'tenant' ? id : (leaving.tenantIds?.find((entry) => entry.network === network)?.id ?? 0);
+    const record: Retiring = {
+      space,
+      field,
+      network,
+      id,
+      tenantId,
+      owner,
+      since: nowText,
+      revision: tx.revision,
+    };
+    tx.put(waitingKind, keyOf(record), record);
+  }
+}
+
+/** Ids of a network that goes: its numbers mean nothing without it. */
+export function forgetNetworkIds(tx: Tx, network: string): void {
+  forget(tx, (record) => record.network === network);
+}
+
+function forget(tx: Tx, which: (record: Retiring) => boolean): void {
+  for (const kind of [waitingKind, restingKind] as const) {
+    for (const record of rows(tx, kind).filter(which)) {
+      tx.letGo(record.space, record.id);
+      tx.delete(kind, keyOf(record));
+    }
+  }
+}
+
+/** Before ids are taken: those that have rested long enough are free. `now` is steady time. */
+export function freeRestedIds(tx: Tx, now: number): void {
+  for (const record of rows<Resting>(tx, restingKind)) {
+    const quarantineMs = (tx.get('network', record.network)?.quarantineSeconds ?? 0) * 1000;
+    // A clock that was wrong before a restart would keep it for as long as that.
+    if (record.from > now) tx.put(restingKind, keyOf(record), { ...record, from: now });
+    if (now - Math.min(record.from, now) < quarantineMs) continue;
+    tx.letGo(record.space, record.id);
+    tx.delete(restingKind, keyOf(record));
+  }
+}
+
+export class ReuseBarrier {
+  readonly #store: Store;
+  readonly #statuses: HostStatuses;
+  /** Retiring id and revision → hosts still in the way. Only a hint of when to look closely. */
+  #waiting = new Map<string, Set<string>>();
+
+  constructor(store: Store, statuses: HostStatuses) {
+    this.#store = store;
+    this.#statuses = statuses;
+  }
+
+  /** Whether a report of this host may have been the last one that an id waited for. Cheap: thousands of hosts report. */
+  due(tx: ReadTx, host: Host): boolean {
+    const waiting = new Map<string, Set<string>>();
+    let due = false;
+    for (const record of rows(tx, waitingKind)) {
+      const key = `${keyOf(record)}@${record.revision}`;
+      const hosts = this.#waiting.get(key) ?? this.#inTheWay(tx, record);
+      if (this.#passes(record, host)) hosts.delete(host.name);
+      else hosts.add(host.name);
+      waiting.set(key, hosts);
+      if (hosts.size === 0) due = true;
+    }
+    this.#waiting = waiting;
+    return due;
+  }
+
+  /** Lets the ids rest that wait for nobody any more: after a report that is due, and when a host goes. */
+  settle(tx: Tx, now: number): void {
+    this.#waiting = new Map();
+    for (const record of rows(tx, waitingKind)) {
+      if (this.#inTheWay(tx, record).size > 0) continue;
+      const resting: Resting = { ...record, from: now };
+      tx.delete(waitingKind, keyOf(record));
+      tx.put(restingKind, keyOf(record), resting);
+    }
+  }
+
+  /** Ids that are not free yet, and which hosts are the reason. */
+  blockers(tx: ReadTx): RetiringId[] {
+    const told = ({ field, network, id, owner, since }: Retiring) => ({ field, network, id, owner, since });
+    const hosts = counted(tx);
+    return [
+      ...rows(tx, waitingKind).map((record) => ({
+        ...told(record),
+        resting: false,
+        waitingFor: names(hosts.filter((host) => !this.#hasSeen(record, host))),
+        heldBy: names(hosts.filter((host) => this.#holds(record, host))),
+      })),
+      ...rows<Resting>(tx, restingKind).map((record) => ({
+        ...told(record),
+        resting: true,
+        waitingFor: [],
+        heldBy: [],
+      })),
+    ];
+  }
+
+  #inTheWay(tx: ReadTx, record: Retiring): Set<string> {
+    return new Set(names(counted(tx).filter((host) => !this.#passes(record, host))));
+  }
+
+  #passes(record: Retiring, host: Host): boolean {
+    return !counts(host) || (this.#hasSeen(record, host) && !this.#holds(record, host));
+  }
+
+  #hasSeen({ revision }: Retiring, host: Host): boolean {
+    return reached(this.#statuses.said(host)?.acknowledged ?? null, this.#store.position(), revision);
+  }
+
+  #holds({ field, network, id, tenantId }: Retiring, host: Host): boolean {
+    const orphans = this.#statuses.said(host)?.orphans ?? [];
+    return orphans.some(
+      (orphan) =>
+        orphan.network === network &&
+        orphan.tenant === tenantId &&
+        (field === 'tenant' || orphan.segment === id),
+    );
+  }
+}
+
+/** Whether an acknowledged position is at or after a revision of this store. */
+export function reached(acknowledged: Position | null, now: Position, revision: number): boolean {
+  return (
+    acknowledged !== null && acknowledged.incarnation === now.incarnation && acknowledged.revision >= revision
+  );
+}
+
+function counts(host: Host): boolean {
+  return host.joined;
+}
+
+function counted(tx: ReadTx): Host[] {
+  return tx.list('host').flatMap(({ value }) => (counts(value) ? [value] : []));
+}
+
+function names(hosts: readonly Host[]): string[] {
+  return hosts.map(({ name }) => name);
+}
