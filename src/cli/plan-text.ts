@@ -143,7 +143,11 @@ function commands(proposal: Proposal | undefined): string {
     ({ name, cidr, layout }) =>
       `  romana network create ${name} --cidr ${cidr} --layout ${formatLayout(layout)}\n`,
   );
-  return `To use it:\n${lines.join('')}`;
+  const file =
+    proposal === undefined || proposal.levels.length === 0
+      ? ''
+      : '  the same command with --as-topology prints networks, zones and racks as a topology file\n';
+  return `To use it:\n${lines.join('')}${file}`;
 }
 
 function others({ proposals }: PlanAnswer, shown: number): string {

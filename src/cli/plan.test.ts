@@ -115,6 +115,30 @@ describe('romana plan propose', () => {
     assert.ok(fourth.out.includes(`Proposal 4: ${q.out.trim()}`));
   });
 
+  it('--as-topology is a file that `topology check` and `show` take, with the aggregates of the plan', async () => {
+    const levels = ['--zones', '2', '--network', 'fd00::/40', '--as-topology'];
+    for (const [format, name] of [
+      ['yaml', 'dc.yaml'],
+      ['json', 'dc.json'],
+    ] as const) {
+      const { out, code } = await plan('propose', ...sizes, ...net, ...levels, '-o', format);
+      assert.equal(code, 0);
+      const file = join(folder, name);
+      writeFileSync(file, out);
+      const checked = await invoke(['topology', 'check', file]);
+      assert.deepEqual([checked.code, checked.err], [0, ''], checked.err);
+      const shown = await invoke(['topology', 'show', file]);
+      assert.match(shown.out, /zone2\/rack1 +v4 +10\.\d+\.0\.0\/\d+/);
+    }
+    const no = await plan('propose', ...sizes, '--network', '10.0.0.0/24', '--as-topology');
+    assert.deepEqual([no.code, no.out], [1, '']);
+    assert.match(no.err, /nothing fits/);
+    const many = ['--hosts', '90000', '--racks', '20000', '--network', 'fd00::/40', '--as-topology'];
+    const refused = await plan('propose', ...sizes, ...many);
+    assert.deepEqual([refused.code, refused.out], [2, '']);
+    assert.match(refused.err, /at most 16384 groups/);
+  });
+
   it('lines do not end in blanks and hold no control characters', async () => {
     const shared = ['--tenants', '3000', '--segments', '9', '--zones', '2', '--growth', '3'];
     for (const argv of [

@@ -39,6 +39,11 @@ interface ProposalOption {
   readonly proposal?: string;
 }
 
+interface ProposeOptions extends SizeOptions, OutputOptions, ProposalOption {
+  readonly top?: string;
+  readonly asTopology?: boolean;
+}
+
 interface ChangeOptions extends ProposalOption {
   readonly file?: string;
   readonly addHosts?: string;
@@ -263,6 +268,20 @@ async function writeAnswer(
   world.out(format === 'table' ? proposalText(answer, choice) : await dump(answer, format));
 }
 
+/** Standard output is meant for a file: when nothing fits, the reasons go elsewhere. */
+async function writeFile(world: World, answer: PlanAnswer, options: ProposeOptions): Promise<void> {
+  const [{ proposalText }, { topologyFile }] = await Promise.all([
+    import('../plan-text.ts'),
+    import('#core/plan/planner/index.ts'),
+  ]);
+  const choice = choiceOf(options);
+  if (!answer.fits) return world.err(proposalText(answer, choice));
+  const proposal = answer.proposals[choice - 1];
+  if (proposal === undefined) throw noProposal(choice, answer);
+  const file = withFlags(() => topologyFile(answer.input, proposal));
+  world.out(await dump(file, options.output === 'json' ? 'json' : 'yaml'));
+}
+
 export function addPlanCommands(program: Command, world: World, setExitCode: (code: number) => void): void {
   const plan = group(program, 'plan', 'Layouts and topologies for given sizes');
   const propose = plan
@@ -274,12 +293,14 @@ export function addPlanCommands(program: Command, world: World, setExitCode: (co
   withOutput(withSizes(propose))
     .option('--top <N>', 'The most proposals (default: 3)')
     .option('--proposal <N>', 'Which of them to show in full (default: 1)')
-    .action(async (options: SizeOptions & OutputOptions & ProposalOption & { top?: string }) => {
+    .option('--as-topology', 'Print its networks and prefix groups as a topology file instead')
+    .action(async (options: ProposeOptions) => {
       formatOf(options);
       const top = options.top === undefined ? 3 : readInteger('--top', options.top);
       if (top < 1) throw usage('--top: at least 1.');
       const answer = await proposeFrom(options, Math.max(top, choiceOf(options)));
-      await writeAnswer(world, answer, options);
+      if (options.asTopology === true) await writeFile(world, answer, options);
+      else await writeAnswer(world, answer, options);
       if (!answer.fits) setExitCode(exitCodes.failed);
     });
   const whatif = plan

@@ -4,7 +4,8 @@ import * as fc from 'fast-check';
 import { addressPlan, decode, encode, formatCidr, parseCidr } from '../../address/index.ts';
 import { hostRoutes, type L2Host } from '../../routing/index.ts';
 import { carve, type GroupNode } from '../groups.ts';
-import { propose } from './index.ts';
+import { demandTopology } from '../topology/index.ts';
+import { propose, topologyFile } from './index.ts';
 import {
   bitsOf,
   inputOf,
@@ -122,6 +123,40 @@ describe('proposals', () => {
       { numRuns: 80 },
     );
     assert.ok(several > 20);
+  });
+
+  it('as a topology file are valid, and every rack of today has the stated aggregate, which more racks do not move', () => {
+    const plain = sizesUpTo({ hosts: 60, tenants: 30, segments: 4, endpoints: 20 });
+    fc.assert(
+      fc.property(plain, (sizes) => {
+        const input = {
+          ...sizes,
+          networks: [
+            { name: 'v4', cidr: '10.0.0.0/8' },
+            { name: 'v6', cidr: 'fd00::/40' },
+          ],
+        };
+        for (const proposal of propose(input).proposals) {
+          const { plan } = demandTopology(topologyFile(input, proposal));
+          const leaves = plan.groups.filter(({ leaf }) => leaf);
+          assert.equal(leaves.length, input.racks ?? input.zones ?? 1);
+          const lowest = proposal.levels.at(-1);
+          for (const { ranges } of lowest === undefined ? [] : leaves)
+            for (const { network, cidr } of ranges)
+              assert.equal(cidr.length, lowest?.sizes.find((size) => size.network === network)?.prefixLength);
+          if (input.racks === null || input.zones !== null || lowest!.slots === input.racks) continue;
+          const more = demandTopology(topologyFile({ ...input, racks: input.racks + 1 }, proposal)).plan;
+          assert.deepEqual(
+            more.groups
+              .filter(({ leaf }) => leaf)
+              .slice(0, -1)
+              .map(({ ranges }) => ranges),
+            leaves.map(({ ranges }) => ranges),
+          );
+        }
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it('do not depend on anything but the input (5)', () => {
