@@ -15,8 +15,12 @@ import {
 import { type Cell } from './columns.ts';
 import { table } from './output.ts';
 
+type Draw = (titles: readonly string[], rows: readonly (readonly Cell[])[]) => string;
+const plain: Draw = (_, rows) => table(undefined, rows);
+
 /** The verdict first, then proposal number `shown` in full, the others in a line each. */
-export function proposalText(answer: PlanAnswer, shown: number): string {
+export function proposalText(answer: PlanAnswer, shown: number, headers = true): string {
+  const draw = headers ? table : plain;
   const { input, planned, proposals } = answer;
   const grows = [input.growth.hosts, input.growth.tenants, input.growth.endpoints].some((g) => g > 1);
   const proposal = proposals[shown - 1];
@@ -30,9 +34,9 @@ export function proposalText(answer: PlanAnswer, shown: number): string {
     list('Assumed', answer.assumptions),
     list(sharing ? 'Why tenants share' : 'Why', answer.reasons),
     list(sharing ? 'What would spare that' : 'What would help', answer.advice),
-    proposal === undefined ? '' : oneProposal(answer, proposal, shown),
-    others(answer, shown),
-    `Routes to other hosts and groups, most on one device (own endpoints not counted):\n${routesText(answer)}`,
+    proposal === undefined ? '' : oneProposal(answer, proposal, shown, draw),
+    others(answer, shown, draw),
+    `Routes to other hosts and groups, most on one device (own endpoints not counted):\n${routesText(answer, draw)}`,
     answer.fits ? commands(proposal) : '',
   ];
   return blocks.filter((block) => block !== '').join('\n');
@@ -68,10 +72,10 @@ function sizesText(sizes: PlanSizes): string {
   ].join(', ');
 }
 
-function oneProposal(answer: PlanAnswer, proposal: Proposal, number: number): string {
+function oneProposal(answer: PlanAnswer, proposal: Proposal, number: number, draw: Draw): string {
   const { networks, levels, runsOut, cost, notes } = proposal;
   const title = `Proposal ${number}: ${layoutsText(proposal)}\n`;
-  const fields = table(
+  const fields = draw(
     ['NETWORK', 'FIELD', 'BITS', 'HOLDS', 'TODAY', 'PLANNED', 'AVAILABLE', 'FACTOR'],
     networks.flatMap((network) => fieldRows(answer, network)),
   );
@@ -150,7 +154,7 @@ function commands(proposal: Proposal | undefined): string {
   return `To use it:\n${lines.join('')}${file}`;
 }
 
-function others({ proposals }: PlanAnswer, shown: number): string {
+function others({ proposals }: PlanAnswer, shown: number, draw: Draw): string {
   if (proposals.length < 2) return '';
   const rows = proposals.flatMap((proposal, index) => {
     const { networks, idsPerHost } = proposal;
@@ -168,7 +172,7 @@ function others({ proposals }: PlanAnswer, shown: number): string {
     ];
   });
   const titles = ['NO', 'LAYOUT', 'IDS PER HOST', 'SHARED TENANTS', 'FACTOR', 'RUNS OUT FIRST'];
-  return `Other proposals (--proposal NO shows one in full):\n${indent(table(titles, rows))}`;
+  return `Other proposals (--proposal NO shows one in full):\n${indent(draw(titles, rows))}`;
 }
 
 /** Addresses and routes apart: a budget of routes matters where its fabric is in use. */
@@ -184,9 +188,9 @@ function endsText(ends: readonly Exhaustion[], size: string): string {
   ].join('');
 }
 
-function routesText({ routes }: PlanAnswer): string {
+function routesText({ routes }: PlanAnswer, draw: Draw): string {
   return indent(
-    table(
+    draw(
       ['FABRIC', 'DEVICE', 'TODAY', 'PLANNED', 'BUDGET', 'ROUTES FOR'],
       routes.map(({ fabric, device, today, planned, budget, fits, what }) => [
         fabric,
@@ -204,13 +208,14 @@ function budgetText(budget: number | null, fits: boolean): string {
   return budget === null ? '-' : `${countText(budget)}${fits ? '' : ' exceeded'}`;
 }
 
-export function whatIfText(answer: WhatIfAnswer): string {
+export function whatIfText(answer: WhatIfAnswer, headers = true): string {
+  const draw = headers ? table : plain;
   const { before, after, parts, routes, elements, fits, problems, runsOut } = answer;
   const no = fits ? 'It fits, but not on every fabric' : 'It does not fit';
   const blocks = [
     `Before: ${sizesText(before)}\nAfter:  ${sizesText(after)}\n`,
     problems.length === 0 ? 'It fits.\n' : list(no, problems),
-    table(
+    draw(
       ['NETWORK', 'HOLDS', 'BEFORE', 'AFTER', 'AVAILABLE', 'FITS'],
       parts.map((one) => [
         one.network,
@@ -222,7 +227,7 @@ export function whatIfText(answer: WhatIfAnswer): string {
       ]),
     ),
     `Routes to other hosts and groups, most on one device:\n${indent(
-      table(
+      draw(
         ['FABRIC', 'DEVICE', 'BEFORE', 'AFTER', 'CHANGE', 'BUDGET', 'ROUTES FOR'],
         routes.map((one) => [
           one.fabric,

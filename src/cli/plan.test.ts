@@ -139,6 +139,24 @@ describe('romana plan propose', () => {
     assert.match(refused.err, /at most 16384 groups/);
   });
 
+  it('--no-headers leaves out the titles of all tables and nothing else', async () => {
+    for (const argv of [
+      ['propose', ...sizes, ...net],
+      ['whatif', ...sizes, ...net, '--add-rack', '1'],
+    ]) {
+      const titled = await plan(...argv);
+      const { out } = await plan(...argv, '--no-headers');
+      const words = (text: string): string[] =>
+        text.split('\n').map((line) => line.trim().replaceAll(/ +/g, ' '));
+      const titles = words(titled.out).filter((line) => /^[A-Z]{2}[A-Z ]+$/.test(line));
+      assert.ok(titles.length >= 2);
+      assert.deepEqual(
+        words(out),
+        words(titled.out).filter((line) => !titles.includes(line)),
+      );
+    }
+  });
+
   it('lines do not end in blanks and hold no control characters', async () => {
     const shared = ['--tenants', '3000', '--segments', '9', '--zones', '2', '--growth', '3'];
     for (const argv of [

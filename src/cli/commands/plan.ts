@@ -265,7 +265,7 @@ async function writeAnswer(
     const networks = answer.fits ? (answer.proposals[choice - 1]?.networks ?? []) : [];
     return world.out(networks.map(({ cidr, layout }) => `${cidr} ${formatLayout(layout)}\n`).join(''));
   }
-  world.out(format === 'table' ? proposalText(answer, choice) : await dump(answer, format));
+  world.out(format === 'table' ? proposalText(answer, choice, options.headers) : await dump(answer, format));
 }
 
 /** Standard output is meant for a file: when nothing fits, the reasons go elsewhere. */
@@ -336,7 +336,7 @@ export function addPlanCommands(program: Command, world: World, setExitCode: (co
     ]);
     const answer = asUsage(() => whatIf(standing.plan, change));
     if (options.quiet !== true)
-      world.out(format === 'table' ? whatIfText(answer) : await dump(answer, format));
+      world.out(format === 'table' ? whatIfText(answer, options.headers) : await dump(answer, format));
     if (!answer.fits) setExitCode(exitCodes.failed);
   });
 }
