@@ -4,6 +4,7 @@ import { addAddressCommands } from './commands/address.ts';
 import { addAgentCommands } from './commands/agent.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addIpamCommands } from './commands/ipam.ts';
+import { addIpamCheck } from './commands/ipam-check.ts';
 import { addLab } from './commands/lab.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPlanCommands } from './commands/plan.ts';
@@ -48,6 +49,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addIpamCommands(program, world);
+  addIpamCheck(program, world, setExitCode);
   addStatusCommands(program, world);
   addPlanCommands(program, world, setExitCode);
   program.commandsGroup('Programs:');

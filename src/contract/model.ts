@@ -99,15 +99,6 @@ export const NetworkChange = NetworkInput.pick({
   })
   .partial()
   .meta({ id: 'NetworkChange' });
-export const ReservationInput = z
-  .strictObject({
-    cidr: cidrText.describe('Range never given out; a wider one swallows narrower ones'),
-    keepLive: z
-      .boolean()
-      .default(false)
-      .describe('Reserve although endpoints hold addresses in it; they keep them until they go'),
-  })
-  .meta({ id: 'ReservationInput' });
 export const Network = z
   .object({
     name,
@@ -449,67 +440,6 @@ export const Identity = z
     role: z.enum(['admin', 'viewer', 'agent', 'none']),
   })
   .meta({ id: 'Identity' });
-export const DecodedAddress = z
-  .object({
-    address: z.string(),
-    network: z.string(),
-    ids: z.object({ host: z.int(), tenant: z.int(), segment: z.int(), endpoint: z.int() }),
-    host: z.string().nullable(),
-    tenant: z.string().nullable(),
-    segment: z.string().nullable(),
-    endpoint: z.string().nullable(),
-    hostCidr: z.string(),
-    block: z.string(),
-    state: z
-      .enum(['used', 'reserved', 'quarantined', 'free', 'unassigned', 'never'])
-      .describe(
-        'unassigned: nobody holds the ids in it; never: an id in it is 0, and it is given to nobody; free: as far as the control plane knows',
-      ),
-    quarantinedUntil: z
-      .string()
-      .nullable()
-      .describe('Until then others wait for it; only of addresses that the server gives'),
-    reservedBy: z.string().nullable().describe('The reserved range that holds it, also while it is used'),
-    allocator: Allocator.nullable().describe('Who gives out the addresses of its host id'),
-    location: z
-      .string()
-      .nullable()
-      .describe('Host where its endpoint runs; `host` is the home, which the address names'),
-  })
-  .meta({ id: 'DecodedAddress' });
-
-const amount = z
-  .string()
-  .regex(/^\d+$/)
-  .describe('Number of addresses, in decimal: exact, also where a JSON number would round');
-export const IpamRow = z
-  .object({
-    level: z.enum(['network', 'group', 'host', 'tenant', 'block']),
-    network: z.string(),
-    group: z.string().nullable(),
-    host: z.string().nullable(),
-    tenant: z.string().nullable(),
-    segment: z.string().nullable(),
-    cidr: z.string().nullable().describe('Null where it is not one range'),
-    size: amount,
-    used: amount,
-    reserved: amount,
-    quarantined: amount,
-    free: amount.describe('What a new endpoint of whoever the row names could get'),
-    stranded: amount.describe('Neither used nor free to everybody in the row; see why'),
-    why: z.array(z.object({ reason: z.string(), count: amount })).describe('Adds up to stranded'),
-  })
-  .describe('used + reserved + quarantined + free + stranded = size')
-  .meta({ id: 'IpamRow' });
-export const IpamUsage = z
-  .object({
-    revision: z.int(),
-    at: z.string(),
-    reasons: z.record(z.string(), z.string()),
-    rows: z.array(IpamRow),
-  })
-  .meta({ id: 'IpamUsage' });
-
 export const ErrorBody = z
   .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() })
   .meta({ id: 'Error' });
@@ -523,6 +453,7 @@ export type Host = z.infer<typeof Host>;
 export type HostInput = z.infer<typeof HostInput>;
 export type HostChange = z.infer<typeof HostChange>;
 export type HostId = z.infer<typeof HostId>;
+export type HostReservation = z.infer<typeof HostReservation>;
 export type HostIdInput = z.infer<typeof HostIdInput>;
 export type HostReport = z.infer<typeof HostReport>;
 export type HostReportAnswer = z.infer<typeof HostReportAnswer>;
@@ -546,7 +477,3 @@ export type Token = z.infer<typeof Token>;
 export type IssuedToken = z.infer<typeof IssuedToken>;
 export type JoinToken = z.infer<typeof JoinToken>;
 export type Certificate = z.infer<typeof Certificate>;
-export type DecodedAddress = z.infer<typeof DecodedAddress>;
-export type IpamRow = z.infer<typeof IpamRow>;
-export type IpamUsage = z.infer<typeof IpamUsage>;
-export type HostReservation = z.infer<typeof HostReservation>;

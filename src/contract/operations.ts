@@ -6,6 +6,7 @@
  * in particular). `cli` names the command: `[noun, verb]`; path parameters become its arguments, body and query its options.
  */
 import { z } from 'zod';
+import * as ipam from './ipam.ts';
 import * as m from './model.ts';
 
 export type Access = 'admin' | 'viewer' | 'agent' | 'any';
@@ -54,7 +55,7 @@ export const operations = {
   networkUpdate: { method: 'PATCH', path: '/v1/networks/:name', summary: 'Change a network', access: 'admin', params: byName, query: guarded, body: m.NetworkChange, response: m.Network, success: 200, cli: ['network', 'update'] },
   networkDelete: { method: 'DELETE', path: '/v1/networks/:name', summary: 'Delete a network that holds no endpoint', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['network', 'delete'] },
 
-  networkReserve: { method: 'POST', path: '/v1/networks/:name/reservations', summary: 'Reserve a range of a network: it is never given out', access: 'admin', params: byName, query: guarded, body: m.ReservationInput, response: m.Network, success: 200, cli: null },
+  networkReserve: { method: 'POST', path: '/v1/networks/:name/reservations', summary: 'Reserve a range of a network: it is never given out', access: 'admin', params: byName, query: guarded, body: ipam.ReservationInput, response: m.Network, success: 200, cli: null },
   networkUnreserve: { method: 'DELETE', path: '/v1/networks/:name/reservations/:cidr', summary: 'Give a reserved range back, exactly as it was reserved', access: 'admin', params: z.object({ name: m.name, cidr: m.cidrText }), query: guarded, body: null, response: m.Network, success: 200, cli: null },
 
   topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: null },
@@ -87,9 +88,11 @@ export const operations = {
   endpointUpdate: { method: 'PATCH', path: '/v1/tenants/:tenant/segments/:segment/endpoints/:name', summary: 'Wire an endpoint, or change its source prefixes', access: 'admin', params: endpointKey, query: guarded, body: m.EndpointChange, response: m.Endpoint, success: 200, cli: ['endpoint', 'update'] },
   endpointDelete: { method: 'DELETE', path: '/v1/tenants/:tenant/segments/:segment/endpoints/:name', summary: 'Remove an endpoint; its address rests until the host confirms', access: 'admin', params: endpointKey, query: guarded, body: null, response: null, success: 204, cli: ['endpoint', 'delete'] },
 
-  addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: m.DecodedAddress, success: 200, cli: null },
+  addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: ipam.DecodedAddress, success: 200, cli: null },
 
-  ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: m.IpamUsage, success: 200, cli: null },
+  ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: ipam.IpamUsage, success: 200, cli: null },
+  ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
+  ipamRelease: { method: 'POST', path: '/v1/ipam/release', summary: 'Release leaked allocations of a report, unless they changed since', access: 'admin', params: none, query: none, body: ipam.IpamReleaseInput, response: ipam.IpamReleaseAnswer, success: 200, cli: null },
 
   tokenCreate: { method: 'POST', path: '/v1/tokens', summary: 'Make a token for a person or program', access: 'admin', params: none, query: none, body: m.TokenInput, response: m.IssuedToken, success: 201, cli: ['token', 'create'] },
   tokenList: { method: 'GET', path: '/v1/tokens', summary: 'List tokens, without their secrets', access: 'admin', params: none, query: none, body: null, response: list(m.Token), success: 200, cli: ['token', 'list'] },

@@ -1,6 +1,8 @@
 /** Fills the lab with endpoints, looks at everything, and makes the document of it. */
+
+import type { DecodedAddress } from '#contract/ipam.ts';
 import type { LabDocument, LabMtuProbe, LabProbe } from '#contract/lab.ts';
-import type { DecodedAddress, Endpoint } from '#contract/model.ts';
+import type { Endpoint } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Lab, LabProbeWish } from './harness.ts';
 import { PROBE_PORT, type ProbeResult } from './probe.ts';

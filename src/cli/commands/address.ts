@@ -1,7 +1,7 @@
 /** `romana address`: the address model on the command line, with the server's names or by arithmetic alone. */
 import { type Command, Option } from 'commander';
 import type { Client } from '#contract/client.ts';
-import type { DecodedAddress } from '#contract/model.ts';
+import type { DecodedAddress } from '#contract/ipam.ts';
 import {
   addressPlan,
   blockCidr,

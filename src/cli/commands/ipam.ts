@@ -1,6 +1,6 @@
 /** `romana ipam`: where the addresses are. */
 import type { Command } from 'commander';
-import type { IpamRow, IpamUsage } from '#contract/model.ts';
+import type { IpamRow, IpamUsage } from '#contract/ipam.ts';
 import { dump, formatOf, table } from '../output.ts';
 import type { World } from '../world.ts';
 import { type ClientOptions, group, withClient, withServer } from './common.ts';

@@ -1,6 +1,7 @@
 /** Every generated file: path below the root → text. */
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { DecodedAddress } from '../ipam.ts';
 import { LabDocument } from '../lab.ts';
 import * as m from '../model.ts';
 import { operationRows } from '../operations.ts';
@@ -25,7 +26,7 @@ const documents: Readonly<Record<string, { schema: z.ZodType; io: 'input' | 'out
   endpoint: { schema: m.Endpoint, io: 'output' },
   'host-report': { schema: m.HostReport, io: 'input' },
   status: { schema: m.Status, io: 'output' },
-  'decoded-address': { schema: m.DecodedAddress, io: 'output' },
+  'decoded-address': { schema: DecodedAddress, io: 'output' },
   error: { schema: m.ErrorBody, io: 'output' },
   lab: { schema: LabDocument, io: 'output' },
 };

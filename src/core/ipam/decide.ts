@@ -100,7 +100,8 @@ function pickSlot(view: IpamView, slot: Slot, picked: readonly Placed[], key: st
   }
   if (isFixed(slot)) return pickFixed(view, network, geometries, slot, picked, key, now);
   return (
-    pickFormer(view, network, geometries, picked, key) ?? pickFree(view, network, geometries, picked, now)
+    pickFormer(view, network, geometries, picked, key) ??
+    pickFree(view, network, geometries, slot, picked, now)
   );
 }
 
@@ -133,6 +134,7 @@ function pickFree(
   view: IpamView,
   network: IpamNetwork,
   geometries: readonly Geometry[],
+  slot: Slot,
   picked: readonly Placed[],
   now: number,
 ): Placed {
@@ -140,7 +142,7 @@ function pickFree(
   for (const geometry of geometries) {
     const { block, max } = geometry;
     const reserved = reservedIds(network, geometry);
-    const without = mergeRanges([...reserved, ...pickedIds(geometry, picked)]);
+    const without = mergeRanges([...reserved, ...barredIds(geometry, slot), ...pickedIds(geometry, picked)]);
     const fresh = firstFreshId(view, geometry, without);
     if (fresh !== undefined) return place(geometry, fresh);
     let oldest = view.oldestReleased(block, without);
@@ -181,6 +183,12 @@ function pickedIds({ block }: Geometry, picked: readonly Placed[]): IdRange[] {
   return picked.filter((p) => sameBlock(block, p)).map((p) => ({ first: p.endpointId, last: p.endpointId }));
 }
 
+function barredIds({ block }: Geometry, { barred = [] }: Slot): IdRange[] {
+  return barred
+    .filter(({ hostId }) => hostId === block.hostId)
+    .map(({ endpointId }) => ({ first: endpointId, last: endpointId }));
+}
+
 function sameBlock(a: Block, b: Block): boolean {
   return (
     a.network === b.network &&
@@ -217,11 +225,22 @@ function pickFixed(
   for (const geometry of candidates) {
     const id = fixedId(network, geometry, slot);
     const placed = place(geometry, id);
-    const reason = refuseFixed(view, network, geometry, placed, picked, key, now);
+    const reason =
+      refuseFixed(view, network, geometry, placed, picked, key, now) ?? refuseBarred(geometry, slot, placed);
     if (reason === undefined) return placed;
     refusal ??= reason;
   }
   throw refusal!;
+}
+
+function refuseBarred(geometry: Geometry, slot: Slot, placed: Placed): RomanaError | undefined {
+  if (rangeOf(barredIds(geometry, slot), placed.endpointId) === undefined) return undefined;
+  const text = formatAddress(placed.address);
+  return new RomanaError(
+    'address_quarantined',
+    `${text} was an address of another segment, and not every host has acknowledged that it is gone; choose another one or try later.`,
+    { details: { address: text } },
+  );
 }
 
 function fixedId(network: IpamNetwork, geometry: Geometry, slot: Slot): number {

@@ -2,8 +2,10 @@
 
 export * from './account.ts';
 export { locate } from './block.ts';
+export * from './check.ts';
 export * from './decide.ts';
 export * from './memory.ts';
+export * from './numbers.ts';
 export { type IdRange, rangeOf } from './ranges.ts';
 export * from './reserve.ts';
 export * from './types.ts';

@@ -2,9 +2,10 @@
 
 import type { Address } from '../address/index.ts';
 import { locate } from './block.ts';
+import { segmentOf } from './numbers.ts';
 import { addId, type IdRange, rangeOf } from './ranges.ts';
 import { ReleaseQueue } from './release-queue.ts';
-import type { Allocation, Block, IpamEvent, IpamNetwork, IpamView, Placed } from './types.ts';
+import type { Allocation, BarredId, Block, IpamEvent, IpamNetwork, IpamView, Placed } from './types.ts';
 
 interface BlockState {
   readonly block: Block;
@@ -78,6 +79,14 @@ export class MemoryIpam implements IpamView {
     without: readonly IdRange[],
   ): { endpointId: number; releasedAt: number } | undefined {
     return this.#blocks.get(blockKey(block))?.released.oldest(without);
+  }
+
+  /** Ids of a host id's shared identity that another segment than this one (tenant/segment) released last. */
+  releasedByOthers(network: string, hostId: number, owner: string): BarredId[] {
+    const block = { network, hostId, tenantId: 0, segmentId: 0 };
+    return (this.#blocks.get(blockKey(block))?.released.list() ?? [])
+      .filter(({ key }) => segmentOf(key) !== owner)
+      .map(({ placed }) => ({ hostId, endpointId: placed.endpointId }));
   }
 
   blockUsage(block: Block): { used: number; quarantined: number } {

@@ -20,6 +20,11 @@ export interface Block {
   readonly segmentId: number;
 }
 
+export interface BarredId {
+  readonly hostId: number;
+  readonly endpointId: number;
+}
+
 /** One address wanted from one network: from the blocks of the given host ids, in order. */
 export interface Slot {
   readonly network: string;
@@ -28,6 +33,8 @@ export interface Slot {
   readonly segmentId: number;
   /** Exactly this address. */
   readonly address?: Address;
+  /** Ids of the shared identity that were another segment's until a short time ago. */
+  readonly barred?: readonly BarredId[];
   /** Exactly this endpoint id, in the first of the blocks where it is free. */
   readonly endpointId?: number;
 }

@@ -1,6 +1,6 @@
 /** What the control plane tells Prometheus. Counted anew at each scrape, except for requests. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { IpamRow } from '#contract/model.ts';
+import type { IpamRow } from '#contract/ipam.ts';
 import { kinds } from '#contract/watch.ts';
 import type { Store } from '#store/port.ts';
 

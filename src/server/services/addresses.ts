@@ -1,5 +1,5 @@
 /** What an address says, and who answers to it. */
-import type { DecodedAddress } from '#contract/model.ts';
+import type { DecodedAddress } from '#contract/ipam.ts';
 import {
   blockCidr,
   containsAddress,

@@ -5,6 +5,7 @@ import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostServices } from './hosts.ts';
 import { ipamServices } from './ipam.ts';
+import { checkServices } from './ipam-check.ts';
 import { networkServices } from './networks.ts';
 import { reportServices } from './reports.ts';
 import { reservationServices } from './reservations.ts';
@@ -36,5 +37,6 @@ export function createServices(deps: ServiceDeps): Services {
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
     ...ipamServices(ctx),
+    ...checkServices(ctx),
   };
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { IpamRow } from '#contract/model.ts';
+import type { IpamRow } from '#contract/ipam.ts';
 import { isRomanaError } from '#core/errors.ts';
 import { admin, type World, world } from '../testing.ts';
 import { byKey, endpoint, host, network, segment, tenant } from './fixtures.ts';

@@ -1,5 +1,5 @@
 /** Where the addresses are: `ipam show`. */
-import type { IpamRow } from '#contract/model.ts';
+import type { IpamRow } from '#contract/ipam.ts';
 import { blockCidr, formatCidr, hostCidr, tenantCidr } from '#core/address/index.ts';
 import { type Account, type BlockCount, reasons } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';

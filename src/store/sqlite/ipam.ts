@@ -18,6 +18,7 @@ import type {
   IdRange,
   IpamEvent,
   IpamNetwork,
+  IpamRecords,
   IpamView,
   Placed,
 } from '#core/ipam/index.ts';
@@ -184,6 +185,35 @@ export class SqlIpam implements IpamView {
       add('resting', -1, this.#c.all(idle, network, restingSince, first, last));
     }
     return [...blocks.values()].filter(({ used, resting: idle }) => used > 0 || idle > 0);
+  }
+
+  records(): Pick<IpamRecords, 'leases' | 'strays' | 'released' | 'runs' | 'lastSeq'> {
+    const owned = Map.groupBy(
+      this.#c
+        .all('SELECT * FROM allocations ORDER BY key, ordinal')
+        .map((row) => ({ key: textOf(row['key']), placed: placedOf(row) })),
+      ({ key }) => key,
+    );
+    const leases = this.#c.all('SELECT key, uid, seq FROM leases ORDER BY key').map((row) => {
+      const key = textOf(row['key']);
+      const addresses = (owned.get(key) ?? []).map(({ placed }) => placed);
+      return { key, uid: textOf(row['uid']), seq: numberOf(row['seq']), addresses };
+    });
+    const known = new Set(leases.map(({ key }) => key));
+    return {
+      leases,
+      strays: [...owned.values()].flat().filter(({ key }) => !known.has(key)),
+      released: this.#c.all('SELECT * FROM released').map(placedOf),
+      runs: this.#c.all('SELECT * FROM runs').map((row) => ({
+        network: textOf(row['network']),
+        hostId: numberOf(row['host_id']),
+        tenantId: numberOf(row['tenant_id']),
+        segmentId: numberOf(row['segment_id']),
+        first: numberOf(row['first']),
+        last: numberOf(row['last']),
+      })),
+      lastSeq: this.nextSeq() - 1,
+    };
   }
 
   apply(event: IpamEvent): void {

@@ -93,6 +93,11 @@ export class SqlReadTx implements ReadTx {
     return this.addresses.blockCounts(network, restingSince, reserved);
   }
 
+  ipamRecords(): ReturnType<ReadTx['ipamRecords']> {
+    this.live();
+    return this.addresses.records();
+  }
+
   holderOf(space: string, value: number | string): string | undefined {
     this.live();
     const row = this.c.get('SELECT holder FROM holdings WHERE space = ?1 AND value = ?2', space, value);

@@ -1,0 +1,113 @@
+/** `ipam check`: the records against each other; `ipam release`: what a report of it found leaked, unless it changed since. */
+import { parseAddress, parseCidr } from '#core/address/index.ts';
+import {
+  checkRecords,
+  decideRelease,
+  type Finding,
+  findingCodes,
+  type IpamRecords,
+  type Leak,
+} from '#core/ipam/index.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import { idSpace } from './ids.ts';
+import { type Context, networksOf } from './shared.ts';
+import { groupsOf } from './topology.ts';
+import type { Services } from './types.ts';
+
+export function checkServices(ctx: Context): Pick<Services, 'ipamCheck' | 'ipamRelease'> {
+  const { store, clock } = ctx;
+  return {
+    ipamCheck: async () =>
+      store.read((tx) => {
+        const records = recordsOf(tx);
+        return {
+          ...store.position(),
+          at: new Date(clock.now()).toISOString(),
+          checked: {
+            networks: records.networks.length,
+            hosts: records.hosts.length,
+            endpoints: records.endpoints.length,
+            allocations: records.leases.length,
+          },
+          findings: checkRecords(records).map(described),
+        };
+      }),
+    ipamRelease: (caller, { body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const released: string[] = [];
+        const skipped: { key: string; reason: string }[] = [];
+        for (const leak of body.leaks) {
+          const reason = releaseLeak(tx, leak, ctx.steadyNow());
+          if (reason === undefined) released.push(leak.key);
+          else skipped.push({ key: leak.key, reason });
+        }
+        return { released, skipped };
+      }),
+  };
+}
+
+/** Undefined: released. Else why not: what was observed is not what there is any more. */
+export function releaseLeak(tx: Tx, { key, uid, seq }: Leak, now: number): string | undefined {
+  const known = tx.ipam.byKey(key);
+  if (known === undefined) return 'nothing is allocated for it any more';
+  if (known.uid !== uid || known.seq !== seq) return 'it was allocated anew since';
+  if (tx.get('endpoint', key)?.uid === uid) return 'the endpoint exists';
+  if (givenByServer(tx, key))
+    for (const event of decideRelease(tx.ipam, key, { uid, seq }, now)) tx.applyIpam(event);
+  else tx.forgetAddresses(key);
+  return undefined;
+}
+
+/** Of addresses that an agent gave out, the agent minds the rest. */
+function givenByServer(tx: ReadTx, key: string): boolean {
+  return (tx.ipam.byKey(key)?.addresses ?? []).some(({ network, hostId }) => {
+    const host = tx.holderOf(idSpace('host', network), hostId);
+    const ids = host === undefined ? undefined : tx.get('host', host)?.ids;
+    const held = ids?.find((one) => one.network === network && one.id === hostId);
+    return held?.allocator !== 'agent';
+  });
+}
+
+function described({ code, message, objects, leak }: Finding) {
+  return {
+    code,
+    message,
+    remedy: findingCodes[code],
+    objects: [...objects],
+    leak: leak === null ? null : { ...leak },
+  };
+}
+
+function recordsOf(tx: ReadTx): IpamRecords {
+  const known = networksOf(tx);
+  const groups = known.map((network) => ({ network: network.name, carved: groupsOf(tx, network) }));
+  return {
+    ...tx.ipamRecords(),
+    networks: known.map(({ name, plan }) => ({
+      name,
+      plan,
+      cidr: plan.cidr,
+      reserved: tx.get('network', name)?.reserved.map(parseCidr) ?? [],
+    })),
+    hosts: tx.list('host').map(({ value: { name, ids, group } }) => ({
+      name,
+      ids,
+      groups: new Map(
+        groups.flatMap(({ network, carved }) => {
+          const found = carved.find(({ path, leaf }) => leaf && path === (group ?? ''));
+          return found === undefined ? [] : [[network, { first: found.firstHostId, last: found.lastHostId }]];
+        }),
+      ),
+    })),
+    tenants: tx.list('tenant').map(({ value: { name, ids } }) => ({ name, ids })),
+    segments: tx.list('segment').map(({ value: { tenant, name, ids } }) => ({ tenant, name, ids })),
+    endpoints: tx.list('endpoint').map(({ key, value }) => ({
+      key,
+      uid: value.uid,
+      host: value.host,
+      addresses: value.addresses.map(({ network, address }) => ({ network, address: parseAddress(address) })),
+    })),
+    holder: (field, network, id, tenant) => tx.holderOf(idSpace(field, network, tenant), id),
+  };
+}
