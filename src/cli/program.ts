@@ -45,7 +45,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   program.commandsGroup('Objects:');
   addObjectCommands(program, world, (noun) => noun === first || needsAll.has(first));
   addReserve(program, world);
-  addTopologyCommands(program, world);
+  addTopologyCommands(program, world, setExitCode);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addIpamCommands(program, world);

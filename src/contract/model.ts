@@ -41,9 +41,10 @@ export const endpointName = z.string().min(1).max(253).regex(label, nameRule).de
 export const groupPath = z
   .string()
   .max(512)
-  .regex(/^[a-z0-9][-a-z0-9_.]*(\/[a-z0-9][-a-z0-9_.]*)*$/, 'names of prefix groups joined by /')
+  .regex(/^[A-Za-z0-9][-A-Za-z0-9_.]*(\/[A-Za-z0-9][-A-Za-z0-9_.]*)*$/, 'names of prefix groups joined by /')
   .describe('Prefix group, e.g. zone1/rack2');
 const id = z.int().min(1).max(4294967295);
+const labels = z.record(z.string().max(253), z.string().max(253)).describe('Labels of the host');
 const width = z.int().min(0).max(128);
 const linkName = z
   .string()
@@ -112,25 +113,86 @@ export const Network = z
   })
   .meta({ id: 'Network' });
 
+/** Groups may have upper-case letters: files of Romana 2 do. */
+const groupName = z
+  .string()
+  .min(1)
+  .max(63)
+  .regex(/^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/);
 export interface GroupTree {
   name: string;
+  assignment?: Record<string, string> | undefined;
+  size?: number | undefined;
+  slots?: number | undefined;
   groups?: GroupTree[] | undefined;
 }
 const group: z.ZodType<GroupTree> = z
-  .lazy(() => z.strictObject({ name, groups: z.array(group).max(4096).optional() }))
+  .lazy(() =>
+    z.strictObject({
+      name: groupName,
+      assignment: labels.optional().describe('A host that labels place here has all of these labels'),
+      size: z.int().min(1).max(4294967296).optional().describe('Host ids of the group, a power of two'),
+      slots: z.int().min(1).optional().describe('Groups that it can ever hold; adding inside moves nothing'),
+      groups: z.array(group).optional(),
+    }),
+  )
   .meta({ id: 'PrefixGroup' });
+/** Parts of a topology file; core/plan/topology judges them, so that a file is refused alike with and without a server. */
+const filePart = z.record(z.string(), z.unknown());
 export const TopologyInput = z
-  .strictObject({ groups: z.array(group).max(4096).describe('Prefix groups in carving order') })
+  .strictObject({
+    networks: z.array(filePart).max(1024).describe('Networks to create or to change'),
+    topologies: z.array(filePart).max(1024).describe('The prefix groups; left out: they stay as they are'),
+    hosts: z.array(filePart).max(65536).describe('Hosts that labels place'),
+    groups: z
+      .array(filePart)
+      .max(65536)
+      .describe('Prefix groups in carving order; short for one topology of all networks'),
+  })
+  .partial()
+  .describe('A topology file (docs/topology.md)')
   .meta({ id: 'TopologyInput' });
 export const Topology = z
   .object({
     groups: z.array(group),
+    name: z.string().optional().describe('Name of the topology; absent: default'),
+    networks: z.array(z.string()).nullable().optional().describe('Networks that it carves; null: all'),
+    slots: z.int().optional().describe('Groups that it can ever hold at its top'),
     aggregates: z.array(
       z.object({ path: z.string(), network: z.string(), cidr: z.string(), leaf: z.boolean() }),
     ),
     revision: z.int(),
   })
   .meta({ id: 'Topology' });
+export const TopologyFile = z
+  .object({ networks: z.array(filePart), topologies: z.array(filePart), hosts: z.array(filePart) })
+  .meta({ id: 'TopologyFile' });
+export const TopologyDiff = z
+  .object({
+    revision: z.int().describe('Revision of the topology that was compared'),
+    changes: z
+      .array(
+        z.object({
+          action: z.enum(['create', 'change']),
+          kind: z.enum(['network', 'topology', 'host']),
+          name: z.string(),
+          fields: z.array(z.string()).describe('What changes; empty for what is new'),
+        }),
+      )
+      .describe('What applying the file does'),
+    blocked: z
+      .object({
+        hosts: z
+          .array(z.object({ name: z.string(), from: z.string().nullable(), to: z.string().nullable() }))
+          .describe('Hosts whose host ids would move, and the groups they stand in before and after'),
+        endpoints: z.array(z.string()).describe('The first 20 of the endpoints on them'),
+        endpointCount: z.int(),
+      })
+      .nullable()
+      .describe('Null: the file can be applied'),
+    steps: z.array(z.string()).describe('What to do, in order, so that a blocked file can be applied'),
+  })
+  .meta({ id: 'TopologyDiff' });
 
 export const Allocator = z.enum(['agent', 'server']).describe('Who gives out the addresses of a host id');
 export const HostId = z
@@ -158,7 +220,6 @@ export const HostReservation = z
   })
   .describe('Host ids kept for one host, routed as one range; its ids are granted inside them')
   .meta({ id: 'HostReservation' });
-const labels = z.record(z.string().max(253), z.string().max(253)).describe('Labels of the host');
 export const HostInput = z
   .strictObject({
     name,
@@ -167,7 +228,10 @@ export const HostInput = z
       .min(1)
       .max(2)
       .describe("The host's own (underlay) addresses, at most one per family"),
-    group: groupPath.nullable().default(null).describe('Prefix group (rack) that the host stands in'),
+    group: groupPath
+      .nullable()
+      .default(null)
+      .describe('Prefix group (rack) that the host stands in; default: where its labels put it'),
     id: id.optional().describe('Host id to take in every network; default: the lowest free one of its group'),
     allocator: Allocator.default('agent'),
     growth: z
@@ -449,6 +513,8 @@ export type NetworkInput = z.infer<typeof NetworkInput>;
 export type NetworkChange = z.infer<typeof NetworkChange>;
 export type Topology = z.infer<typeof Topology>;
 export type TopologyInput = z.infer<typeof TopologyInput>;
+export type TopologyFile = z.infer<typeof TopologyFile>;
+export type TopologyDiff = z.infer<typeof TopologyDiff>;
 export type Host = z.infer<typeof Host>;
 export type HostInput = z.infer<typeof HostInput>;
 export type HostChange = z.infer<typeof HostChange>;

@@ -59,7 +59,9 @@ export const operations = {
   networkUnreserve: { method: 'DELETE', path: '/v1/networks/:name/reservations/:cidr', summary: 'Give a reserved range back, exactly as it was reserved', access: 'admin', params: z.object({ name: m.name, cidr: m.cidrText }), query: guarded, body: null, response: m.Network, success: 200, cli: null },
 
   topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: null },
-  topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Replace the prefix groups; refused if a host would move', access: 'admin', params: none, query: guarded, body: m.TopologyInput, response: m.Topology, success: 200, cli: null },
+  topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Apply a topology file as a whole; refused if a host would move', access: 'admin', params: none, query: guarded, body: m.TopologyInput, response: m.Topology, success: 200, cli: null },
+  topologyDiff: { method: 'POST', path: '/v1/topology/diff', summary: 'What applying a topology file would change, or what is in its way', access: 'admin', params: none, query: none, body: m.TopologyInput, response: m.TopologyDiff, success: 200, cli: null },
+  topologyExport: { method: 'GET', path: '/v1/topology/export', summary: 'The topology file that describes what there is', access: 'viewer', params: none, query: none, body: null, response: m.TopologyFile, success: 200, cli: null },
 
   hostCreate: { method: 'POST', path: '/v1/hosts', summary: 'Create a host and give it a host id in every network', access: 'admin', params: none, query: none, body: m.HostInput, response: m.Host, success: 201, cli: ['host', 'create'] },
   hostList: { method: 'GET', path: '/v1/hosts', summary: 'List hosts', access: 'viewer', params: none, query: none, body: null, response: list(m.Host), success: 200, cli: ['host', 'list'] },

@@ -1,8 +1,10 @@
 /** `romana topology`: files that are judged here, without a server, and what the server has of them. */
 import type { Command } from 'commander';
-import type { TopologyInput } from '#contract/model.ts';
+import type { Client } from '#contract/client.ts';
+import type { TopologyDiff, TopologyInput } from '#contract/model.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Issue, ShownTopology } from '#core/plan/topology/index.ts';
-import { readDocument } from '../document.ts';
+import { exitCodes } from '../exit.ts';
 import { dump, formatOf, type Item, type OutputOptions, table } from '../output.ts';
 import type { PlacedFinding, Source } from '../source.ts';
 import { readInteger } from '../values.ts';
@@ -37,16 +39,15 @@ async function readFile(
   world: World,
   file: string,
 ): Promise<{ source: Source; shown: ShownTopology; hosts: number; notes: PlacedFinding[] }> {
-  const [{ placeFindings, readSource, refusedFile }, { planTopology, readTopology, showTopology }] =
-    await Promise.all([import('../source.ts'), import('#core/plan/topology/index.ts')]);
+  const [{ placeFindings, readSource }, { planTopology, readTopology, showTopology }] = await Promise.all([
+    import('../source.ts'),
+    import('#core/plan/topology/index.ts'),
+  ]);
   const source = await readSource(file, () => world.stdin());
-  const demand = (issues: readonly Issue[]): void => {
-    if (issues[0] !== undefined) throw refusedFile(placeFindings(source, issues), issues[0].code);
-  };
   const { file: read, issues, notes } = readTopology(source.value);
-  demand(issues);
+  await demand(source, issues);
   const planned = planTopology(read);
-  demand(planned.issues);
+  await demand(source, planned.issues);
   const hosts = new Set(planned.plan.places.map(({ host }) => host.name)).size;
   return { source, shown: showTopology(planned.plan), hosts, notes: placeFindings(source, notes) };
 }
@@ -110,7 +111,11 @@ function someHosts(hosts: readonly { readonly host: string; readonly ids: readon
   return [...texts, ...(hosts.length > most ? [`and ${hosts.length - most} more`] : [])].join(', ') || '-';
 }
 
-export function addTopologyCommands(program: Command, world: World): void {
+export function addTopologyCommands(
+  program: Command,
+  world: World,
+  setExitCode: (code: number) => void,
+): void {
   const topology = group(program, 'topology', 'Networks and prefix groups in one file');
   withOutput(
     topology
@@ -138,19 +143,132 @@ export function addTopologyCommands(program: Command, world: World): void {
 
   withServer(
     topology
+      .command('diff')
+      .summary('What applying a file would change, or what is in its way')
+      .description(
+        'What applying a file would change, or what is in its way. Exit status 1: something is in its way. Changes nothing.',
+      )
+      .argument('<file>', fileHelp),
+  ).action(async (file: string, options: ClientOptions) => {
+    const answer = await ask(world, file, options, (client, body) => client.topologyDiff({ body }));
+    await writeDiff(world, answer, options);
+    if (answer.blocked !== null) setExitCode(exitCodes.failed);
+  });
+
+  withServer(
+    topology
       .command('apply')
-      .summary('Replace the prefix groups; refused if a host would move')
-      .description('Replace the prefix groups; refused if a host would move.')
-      .argument('<file>', 'YAML or JSON with `groups`; - is standard input')
-      .option('--if-revision <N>', 'Refuse unless the topology has this revision'),
-  ).action(async (file: string, options: ClientOptions & { ifRevision?: string }) => {
-    formatOf(options);
+      .summary('Make networks, prefix groups and hosts what a file says; refused if a host would move')
+      .description(
+        'Create and change networks, prefix groups and hosts as a file says, all or nothing. What the file does not name stays. Refused if the host ids of a host would move: `--drain` shows what to do first.',
+      )
+      .argument('<file>', fileHelp)
+      .option('--if-revision <N>', 'Refuse unless the topology has this revision')
+      .option('--drain', 'Apply nothing: show the steps, in order, after which the file can be applied'),
+  ).action(async (file: string, options: ClientOptions & { ifRevision?: string; drain?: boolean }) => {
+    if (options.drain === true) {
+      const answer = await ask(world, file, options, (client, body) => client.topologyDiff({ body }));
+      return writeSteps(world, answer, file, options);
+    }
     const query =
       options.ifRevision === undefined
         ? {}
         : { ifRevision: readInteger('--if-revision', options.ifRevision) };
-    const body = (await readDocument(file, () => world.stdin())) as TopologyInput;
-    const answer = await withClient(world, options, (client) => client.topologyApply({ query, body }));
+    const answer = await ask(world, file, options, (client, body) => client.topologyApply({ query, body }));
     await writeTopology(world, answer, options);
   });
+
+  withServer(
+    topology
+      .command('export')
+      .summary('Print the file that describes what the server has')
+      .description(
+        'Print the topology file of what the server has: networks, prefix groups and hosts. Applied to the same server it changes nothing; applied to an empty one it makes the same.',
+      ),
+  ).action(async (options: ClientOptions) => {
+    const format = formatOf(options);
+    const answer = await withClient(world, options, (client) => client.topologyExport());
+    world.out(await dump(answer, format === 'json' ? 'json' : 'yaml'));
+  });
+}
+
+/** Asks the server about a file that was found valid here; what the server refuses in it has its place in the file, too. */
+async function ask<T>(
+  world: World,
+  file: string,
+  options: ClientOptions,
+  question: (client: Client, body: TopologyInput) => Promise<T>,
+): Promise<T> {
+  formatOf(options);
+  const [{ placeFindings, readSource }, { readTopology }] = await Promise.all([
+    import('../source.ts'),
+    import('#core/plan/topology/index.ts'),
+  ]);
+  const source = await readSource(file, () => world.stdin());
+  const { issues, notes } = readTopology(source.value);
+  await demand(source, issues);
+  if (options.quiet !== true && formatOf(options) === 'table')
+    writeNotes(world, placeFindings(source, notes));
+  try {
+    return await withClient(world, options, (client) => question(client, source.value as TopologyInput));
+  } catch (error) {
+    throw isRomanaError(error) ? await placed(source, error) : error;
+  }
+}
+
+async function placed(source: Source, error: RomanaError): Promise<RomanaError> {
+  const found = error.details?.['issues'];
+  if (!Array.isArray(found)) return error;
+  const findings = found.flatMap((one: unknown) => {
+    if (typeof one !== 'object' || one === null) return [];
+    const { at, key, code, message } = one as Record<string, unknown>;
+    if (!Array.isArray(at) || typeof code !== 'string' || typeof message !== 'string') return [];
+    return [{ path: at as (string | number)[], ...(key === true ? { key } : {}), code, message }];
+  });
+  const { placeFindings } = await import('../source.ts');
+  const issues = placeFindings(source, findings);
+  const [first] = issues;
+  return first === undefined
+    ? error
+    : new RomanaError(error.code, `${first.at}: ${error.message}`, {
+        details: { ...error.details, issues },
+        cause: error,
+      });
+}
+
+async function demand(source: Source, issues: readonly Issue[]): Promise<void> {
+  const [first] = issues;
+  if (first === undefined) return;
+  const { placeFindings, refusedFile } = await import('../source.ts');
+  throw refusedFile(placeFindings(source, issues), first.code);
+}
+
+async function writeDiff(world: World, diff: TopologyDiff, options: OutputOptions): Promise<void> {
+  const format = formatOf(options);
+  if (format !== 'table') return world.out(await dump(diff, format));
+  if (options.quiet !== true && diff.changes.length === 0 && diff.blocked === null)
+    world.err('Nothing changes.\n');
+  for (const { action, kind, name, fields } of diff.changes) {
+    const what = fields.length === 0 ? '' : `: ${fields.join(', ')}`;
+    world.out(`${action} ${kind} ${name}${options.quiet === true ? '' : what}\n`);
+  }
+  const { blocked } = diff;
+  if (blocked === null) return;
+  for (const { name, from, to } of blocked.hosts)
+    world.out(`blocked host ${name}: its host ids would move (group ${from ?? '-'} to ${to ?? '-'})\n`);
+  if (blocked.endpointCount > 0) world.out(`blocked by ${blocked.endpointCount} endpoints on these hosts\n`);
+  world.err('Nothing can be applied so; `romana topology apply FILE --drain` shows what to do first.\n');
+}
+
+async function writeSteps(
+  world: World,
+  diff: TopologyDiff,
+  file: string,
+  options: OutputOptions,
+): Promise<void> {
+  const format = formatOf(options);
+  const steps = diff.steps.map((step) => step.replace('topology apply FILE', `topology apply ${file}`));
+  if (format !== 'table') return world.out(await dump({ ...diff, steps }, format));
+  if (steps.length === 0) return world.err('Nothing is in the way; apply the file without --drain.\n');
+  world.out(steps.map((step, i) => `${i + 1}. ${step}\n`).join(''));
 }

@@ -24,7 +24,7 @@ import {
 import type { ReadTx, Tx } from '#store/port.ts';
 import { idSpace, takeId } from './ids.ts';
 import { type KnownNetwork, nameSome } from './shared.ts';
-import { groupsOf, leavesOf, topologyOf } from './topology.ts';
+import { groupsOf, leafOf, leavesOf, topologyOf } from './topology.ts';
 
 type Allocator = HostId['allocator'];
 
@@ -33,11 +33,12 @@ interface HostRecord {
   readonly allocator: Allocator;
   /** Size of its first reservation in a network; absent: 1. */
   readonly growth?: number;
+  /** Labels chose its group, so other labels may choose another. */
+  readonly byLabels?: true;
 }
 
-export function rememberHost(tx: Tx, host: string, record: { allocator: Allocator; growth: number }): void {
-  const kept: HostRecord = record;
-  tx.put('_host', host, kept);
+export function rememberHost(tx: Tx, host: string, record: HostRecord): void {
+  tx.put('_host', host, record);
 }
 
 export function allocatorOf(tx: ReadTx, host: string): Allocator {
@@ -48,7 +49,7 @@ export function growthOf(tx: ReadTx, host: string): number {
   return recordOf(tx, host)?.growth ?? 1;
 }
 
-function recordOf(tx: ReadTx, host: string): HostRecord | undefined {
+export function recordOf(tx: ReadTx, host: string): HostRecord | undefined {
   return tx.get('_host', host) as HostRecord | undefined;
 }
 
@@ -218,6 +219,16 @@ function takenIn(
     });
 }
 
+/** The host whose reservation an id lies in. */
+export function reservedFor(
+  tx: ReadTx,
+  network: KnownNetwork,
+  group: CarvedGroup,
+  id: number,
+): string | undefined {
+  return takenIn(tx, network, group).find((one) => holdsId(one, id))?.holder;
+}
+
 /** Joins buddies that are both active, and makes the store's holdings of this network those of `entries`. */
 function withReservations(
   tx: Tx,
@@ -335,23 +346,25 @@ function placeText(host: Grantee, network: KnownNetwork): string {
 // --- the place in the topology
 
 function groupOf(tx: ReadTx, host: Grantee, network: KnownNetwork): CarvedGroup {
-  const path = host.group ?? '';
-  const group = groupsOf(tx, network).find((candidate) => candidate.path === path);
-  if (group === undefined || !group.leaf) throw groupUnknown(tx, host.group);
+  const group = leafOf(groupsOf(tx, network), host.group ?? '');
+  if (group === undefined) throw groupUnknown(tx, host.group);
   return group;
 }
 
 export function demandLeaf(tx: ReadTx, group: string | null): void {
-  if (!leavesOf(topologyOf(tx).groups).includes(group ?? '')) throw groupUnknown(tx, group);
+  if (!leavesOf(topologyOf(tx)).includes(group ?? '')) throw groupUnknown(tx, group);
 }
 
 function groupUnknown(tx: ReadTx, group: string | null): RomanaError {
-  const leaves = leavesOf(topologyOf(tx).groups).filter((path) => path !== '');
+  const leaves = leavesOf(topologyOf(tx)).filter((path) => path !== '');
   const choices =
     leaves.length === 0
       ? 'the topology has none, so leave the group out'
       : `choose one of ${nameSome(leaves)}`;
-  const what = group === null ? 'A host needs a prefix group' : `No prefix group ${group} holds hosts`;
+  const what =
+    group === null
+      ? 'The labels of the host match no prefix group with room'
+      : `No prefix group ${group} holds hosts`;
   return new RomanaError('group_unknown', `${what}; ${choices}.`, {
     details: { group, leaves: leaves.slice(0, 100) },
   });

@@ -1,5 +1,5 @@
 /** Hosts: their underlay addresses, their place in the topology and their host ids. */
-import type { Host } from '#contract/model.ts';
+import type { Host, HostChange } from '#contract/model.ts';
 import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { powerOfTwo } from '#core/plan/index.ts';
@@ -18,6 +18,14 @@ import {
   letGoHostIds,
   rememberHost,
 } from './host-ids.ts';
+import {
+  groupForLabels,
+  idBefore,
+  lastPlaceOf,
+  placedByLabels,
+  rememberPlace,
+  replaced,
+} from './host-place.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
 import type { ReuseBarrier } from './reuse.ts';
@@ -32,7 +40,9 @@ import {
   nameSome,
   networksOf,
 } from './shared.ts';
-import type { Services } from './types.ts';
+import type { Input, Services } from './types.ts';
+
+type HostBody = Input<'hostCreate'>['body'];
 
 type Mine =
   | 'hostCreate'
@@ -53,35 +63,7 @@ export function hostServices(
   return {
     hostCreate: (caller, { body }) =>
       store.transaction(actorOf(caller), (tx) => {
-        const { name, addresses, group, labels, allocator, id } = body;
-        const existing = tx.get('host', name);
-        if (existing !== undefined) {
-          const fields = differing(existing, { addresses, group, labels });
-          if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
-          if (body.growth !== undefined && growthOf(tx, name) !== powerOfTwo(body.growth))
-            fields.push('growth');
-          if (id !== undefined && existing.ids.some(({ network }) => !holds(existing, network, id)))
-            fields.push('id');
-          demandSame('host', name, fields);
-          return existing;
-        }
-        demandLeaf(tx, group);
-        takeAddresses(tx, name, addresses);
-        rememberHost(tx, name, { allocator, growth: powerOfTwo(body.growth ?? 1) });
-        let held: Pick<Granted, 'ids' | 'reservations'> = { ids: [], reservations: [] };
-        for (const network of networksOf(tx))
-          held = firstHostId(tx, { name, group, ...held }, network, { allocator, id });
-        const { ids, reservations } = held;
-        return tx.put('host', name, {
-          name,
-          addresses,
-          group,
-          labels,
-          ids,
-          reservations,
-          joined: false,
-          ...born(ctx),
-        });
+        return createHost(tx, ctx, body);
       }),
     hostList: async () =>
       store.read((tx) => {
@@ -93,15 +75,7 @@ export function hostServices(
       store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'host', params.name);
         checkGuard('host', params.name, old.revision, query);
-        const next = {
-          ...old,
-          addresses: body.addresses ?? old.addresses,
-          labels: body.labels ?? old.labels,
-        };
-        if (differing(old, next).length === 0) return old;
-        for (const address of old.addresses) tx.letGo(underlay, address);
-        takeAddresses(tx, old.name, next.addresses);
-        return tx.put('host', old.name, next);
+        return changeHost(tx, old, body);
       }),
     hostDelete: async (caller, { params, query }) => {
       await store.transaction(actorOf(caller), (tx) => {
@@ -115,14 +89,15 @@ export function hostServices(
             { details: { endpoints: endpoints.slice(0, 10) } },
           );
         }
+        rememberPlace(tx, old);
         letGoHostIds(tx, old);
         for (const address of old.addresses) tx.letGo(underlay, address);
         for (const kind of ['_host', '_status', growingKind] as const) {
           if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
         }
         tx.delete('host', params.name);
-        barrier.settle(tx, ctx.steadyNow());
         growth.settle(tx);
+        barrier.settle(tx, ctx.steadyNow());
       });
       statuses.forget(params.name);
       return undefined;
@@ -169,6 +144,58 @@ export function hostServices(
         return growth.shown(tx, must(tx, 'host', params.name));
       }),
   };
+}
+
+/** Creating what is there already answers it; under its name something else is a conflict. Without a group, labels place it. */
+export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
+  const { name, addresses, labels, allocator, id } = body;
+  const existing = tx.get('host', name);
+  if (existing !== undefined) {
+    const fields = differing(existing, { addresses, labels });
+    if (body.group !== null && existing.group !== body.group) fields.push('group');
+    if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
+    if (body.growth !== undefined && growthOf(tx, name) !== powerOfTwo(body.growth)) fields.push('growth');
+    if (id !== undefined && existing.ids.some(({ network }) => !holds(existing, network, id)))
+      fields.push('id');
+    demandSame('host', name, fields);
+    return existing;
+  }
+  const before = lastPlaceOf(tx, name);
+  const group = body.group ?? groupForLabels(tx, labels, before?.group);
+  demandLeaf(tx, group);
+  takeAddresses(tx, name, addresses);
+  rememberHost(tx, name, {
+    allocator,
+    growth: powerOfTwo(body.growth ?? 1),
+    ...(body.group === null ? { byLabels: true as const } : {}),
+  });
+  let held: Pick<Granted, 'ids' | 'reservations'> = { ids: [], reservations: [] };
+  for (const network of networksOf(tx)) {
+    const grantee = { name, group, ...held };
+    const wanted = id ?? idBefore(tx, grantee, network, before);
+    held = firstHostId(tx, grantee, network, { allocator, id: wanted });
+  }
+  const { ids, reservations } = held;
+  const created = tx.put('host', name, {
+    name,
+    addresses,
+    group,
+    labels,
+    ids,
+    reservations,
+    joined: false,
+    ...born(ctx),
+  });
+  return created;
+}
+
+/** Other labels may ask for another group: a host without endpoints whose agent cannot hold any moves there. */
+export function changeHost(tx: Tx, old: Host, change: HostChange): Host {
+  const next = { ...old, addresses: change.addresses ?? old.addresses, labels: change.labels ?? old.labels };
+  if (differing(old, next).length === 0) return old;
+  for (const address of old.addresses) tx.letGo(underlay, address);
+  takeAddresses(tx, old.name, next.addresses);
+  return tx.put('host', old.name, placedByLabels(tx, old.name) ? replaced(tx, next) : next);
 }
 
 function holds(host: Host, network: string, id: number): Host['ids'][number] | undefined {

@@ -14,7 +14,7 @@ import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
 import { statusServices } from './status.ts';
 import { tenantServices } from './tenants.ts';
-import { topologyServices } from './topology.ts';
+import { topologyServices } from './topology-file.ts';
 import type { ServiceDeps, Services } from './types.ts';
 
 export type { Input, ServedId, Service, ServiceDeps, Services } from './types.ts';

@@ -1,5 +1,5 @@
 /** Networks: ranges with a layout. A new one reaches every host, tenant and segment that exists, or is refused. */
-import type { Network } from '#contract/model.ts';
+import type { Network, NetworkChange } from '#contract/model.ts';
 import {
   addressPlan,
   type Cidr,
@@ -30,8 +30,10 @@ import {
   nameSome,
   networksOf,
 } from './shared.ts';
-import { storeTopology } from './topology.ts';
-import type { Services } from './types.ts';
+import { forgetCarved, storeTopology } from './topology.ts';
+import type { Input, Services } from './types.ts';
+
+type NetworkBody = Input<'networkCreate'>['body'];
 
 type Mine = 'networkCreate' | 'networkList' | 'networkShow' | 'networkUpdate' | 'networkDelete';
 
@@ -39,47 +41,14 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     networkCreate: (caller, { body }) =>
-      store.transaction(actorOf(caller), (tx) => {
-        const existing = tx.get('network', body.name);
-        if (existing !== undefined) {
-          demandSame('network', body.name, differing(existing, body));
-          return existing;
-        }
-        const cidr = parseCidr(body.cidr);
-        const plan = addressPlan(cidr, body.layout);
-        if (body.layout.segment === 0) {
-          throw new RomanaError(
-            'layout_invalid',
-            'The segment field needs at least one bit; take it from another field.',
-            {
-              details: { path: 'layout.segment' },
-            },
-          );
-        }
-        const network = { name: body.name, plan };
-        demandApart(tx, cidr);
-        demandReserved(tx, body, body.reserved, []);
-        const created = tx.put('network', body.name, { ...body, family: plan.family, ...born(ctx) });
-        admitEverybody(tx, network);
-        storeTopology(tx);
-        return created;
-      }),
+      store.transaction(actorOf(caller), (tx) => createNetwork(tx, ctx, body)),
     networkList: async () => store.read((tx) => answerList(tx.list('network'), tx)),
     networkShow: async (_, { params }) => store.read((tx) => must(tx, 'network', params.name)),
     networkUpdate: (caller, { params, query, body }) =>
       store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'network', params.name);
         checkGuard('network', params.name, old.revision, query);
-        if (body.reserved !== undefined) {
-          demandReserved(tx, old, body.reserved, old.reserved);
-        }
-        const next: Network = {
-          ...old,
-          infrastructure: body.infrastructure ?? old.infrastructure,
-          reserved: body.reserved ?? old.reserved,
-          quarantineSeconds: body.quarantineSeconds ?? old.quarantineSeconds,
-        };
-        return differing(old, next).length === 0 ? old : tx.put('network', params.name, next);
+        return changeNetwork(tx, old, body);
       }),
     networkDelete: (caller, { params, query }) =>
       store.transaction(actorOf(caller), (tx) => {
@@ -97,10 +66,48 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
         forgetNetworkIds(tx, params.name);
         dismissEverybody(tx, params.name);
         tx.delete('network', params.name);
-        storeTopology(tx);
+        forgetCarved(tx, params.name);
         return undefined;
       }),
   };
+}
+
+/** Creating what is there already answers it; under its name something else is a conflict. */
+export function createNetwork(tx: Tx, ctx: Context, body: NetworkBody): Network {
+  const existing = tx.get('network', body.name);
+  if (existing !== undefined) {
+    demandSame('network', body.name, differing(existing, body));
+    return existing;
+  }
+  const cidr = parseCidr(body.cidr);
+  const plan = addressPlan(cidr, body.layout);
+  if (body.layout.segment === 0) {
+    throw new RomanaError(
+      'layout_invalid',
+      'The segment field needs at least one bit; take it from another field.',
+      {
+        details: { path: 'layout.segment' },
+      },
+    );
+  }
+  const network = { name: body.name, plan };
+  demandApart(tx, cidr);
+  demandReserved(tx, body, body.reserved, []);
+  const created = tx.put('network', body.name, { ...body, family: plan.family, ...born(ctx) });
+  admitEverybody(tx, network);
+  storeTopology(tx);
+  return created;
+}
+
+export function changeNetwork(tx: Tx, old: Network, change: NetworkChange): Network {
+  if (change.reserved !== undefined) demandReserved(tx, old, change.reserved, old.reserved);
+  const next: Network = {
+    ...old,
+    infrastructure: change.infrastructure ?? old.infrastructure,
+    reserved: change.reserved ?? old.reserved,
+    quarantineSeconds: change.quarantineSeconds ?? old.quarantineSeconds,
+  };
+  return differing(old, next).length === 0 ? old : tx.put('network', old.name, next);
 }
 
 /** Neither another network, nor a host's own address, nor a foreign source prefix of an endpoint may lie in the range. */

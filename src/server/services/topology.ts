@@ -1,61 +1,76 @@
-/** The tree of prefix groups and the aggregates that it gives each network. */
+/** The tree of prefix groups as it is stored, the aggregates that it gives each network, and where labels put a host in it. */
 import type { Host, Topology } from '#contract/model.ts';
-import { formatCidr, parseCidr } from '#core/address/index.ts';
-import { RomanaError } from '#core/errors.ts';
-import { type CarvedGroup, carve, carveCidr, type GroupNode } from '#core/plan/index.ts';
-import { checkGuard } from '#store/guard.ts';
+import { formatCidr } from '#core/address/index.ts';
+import { type CarvedGroup, carve, type GroupNode } from '#core/plan/index.ts';
+import {
+  chooseLeaf,
+  isEligible,
+  type Labels,
+  type Leaf,
+  leavesOf as leaves,
+} from '#core/plan/topology/index.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
-import { actorOf } from '../caller.ts';
-import { type Context, differing, type KnownNetwork, nameSome, networksOf } from './shared.ts';
-import type { Services } from './types.ts';
+import { idSpace } from './ids.ts';
+import { type KnownNetwork, networksOf } from './shared.ts';
 
-export function topologyServices({ store }: Context): Pick<Services, 'topologyShow' | 'topologyApply'> {
-  return {
-    topologyShow: async () => store.read(topologyOf),
-    topologyApply: (caller, { query, body }) =>
-      store.transaction(actorOf(caller), (tx) => {
-        const old = topologyOf(tx);
-        checkGuard('topology', '', old.revision, query);
-        const groups = body.groups.map(plain);
-        // Without networks nothing else would notice a group that is there twice.
-        carveCidr(parseCidr('::/0'), { groups: nodes(groups) });
-        demandInPlace(tx, groups);
-        if (old.revision > 0 && differing(old, { groups }).length === 0) return old;
-        return storeTopology(tx, groups);
-      }),
-  };
-}
-
-type Groups = Topology['groups'];
-
-/** Without absent or empty lists of children, so that equal trees are equal objects. */
-function plain(group: Groups[number]): Groups[number] {
-  const children = group.groups ?? [];
-  return children.length === 0 ? { name: group.name } : { name: group.name, groups: children.map(plain) };
-}
+/** What is chosen; the aggregates follow from it. */
+export type Tree = Pick<Topology, 'groups' | 'name' | 'networks' | 'slots'>;
+type Groups = Tree['groups'];
 
 export function topologyOf(tx: ReadTx): Topology {
-  return tx.get('topology', '') ?? { groups: [], aggregates: aggregatesOf(tx, []), revision: 0 };
+  return tx.get('topology', '') ?? { groups: [], aggregates: aggregatesOf(tx, { groups: [] }), revision: 0 };
 }
 
 /** Writes the topology with the aggregates of the networks that there are now. */
-export function storeTopology(tx: Tx, groups: Groups = topologyOf(tx).groups): Topology {
-  return tx.put('topology', '', { groups, aggregates: aggregatesOf(tx, groups) });
+export function storeTopology(tx: Tx, tree: Tree = treeOf(topologyOf(tx))): Topology {
+  return tx.put('topology', '', { ...tree, aggregates: aggregatesOf(tx, tree) });
+}
+
+export function treeOf({ groups, name, networks, slots }: Topology): Tree {
+  return {
+    groups,
+    ...(name === undefined ? {} : { name }),
+    ...(networks === undefined ? {} : { networks }),
+    ...(slots === undefined ? {} : { slots }),
+  };
+}
+
+/** The network is gone: one of its name that comes later is not carved unless somebody says so. */
+export function forgetCarved(tx: Tx, network: string): void {
+  const tree = treeOf(topologyOf(tx));
+  const { networks } = tree;
+  storeTopology(tx, networks ? { ...tree, networks: networks.filter((name) => name !== network) } : tree);
 }
 
 function nodes(groups: Groups): GroupNode[] {
-  return groups.map((group) =>
-    group.groups === undefined ? { name: group.name } : { name: group.name, groups: nodes(group.groups) },
+  return groups.map(({ name, size, slots, groups: children }) => ({
+    name,
+    ...(size === undefined ? {} : { size }),
+    ...(slots === undefined ? {} : { slots }),
+    ...(children === undefined ? {} : { groups: nodes(children) }),
+  }));
+}
+
+/** Of a network that the topology leaves alone: one anonymous leaf, whatever group a host stands in. */
+export function groupsOf(tx: ReadTx, network: KnownNetwork, tree: Tree = topologyOf(tx)): CarvedGroup[] {
+  const carved = tree.networks?.includes(network.name) ?? true;
+  const { slots } = tree;
+  return carve(
+    network.plan,
+    carved ? { groups: nodes(tree.groups), ...(slots === undefined ? {} : { slots }) } : { groups: [] },
   );
 }
 
-export function groupsOf(tx: ReadTx, network: KnownNetwork, groups = topologyOf(tx).groups): CarvedGroup[] {
-  return carve(network.plan, { groups: nodes(groups) });
+/** The part of a network where hosts of this group take their ids. */
+export function leafOf(groups: readonly CarvedGroup[], path: string): CarvedGroup | undefined {
+  const [only] = groups;
+  if (groups.length === 1 && only?.path === '') return only;
+  return groups.find((group) => group.leaf && group.path === path);
 }
 
-function aggregatesOf(tx: ReadTx, groups: Groups): Topology['aggregates'] {
+function aggregatesOf(tx: ReadTx, tree: Tree): Topology['aggregates'] {
   return networksOf(tx).flatMap((network) =>
-    groupsOf(tx, network, groups).map(({ path, cidr, leaf }) => ({
+    groupsOf(tx, network, tree).map(({ path, cidr, leaf }) => ({
       path,
       network: network.name,
       cidr: formatCidr(cidr),
@@ -64,44 +79,60 @@ function aggregatesOf(tx: ReadTx, groups: Groups): Topology['aggregates'] {
   );
 }
 
-/** Paths of the groups that hold hosts. Without a topology that is '' alone, the group of hosts with group null. */
-export function leavesOf(groups: Groups, above = ''): string[] {
-  if (groups.length === 0) return [''];
-  return groups.flatMap((group) => {
-    const path = above === '' ? group.name : `${above}/${group.name}`;
-    return group.groups === undefined || group.groups.length === 0 ? [path] : leavesOf(group.groups, path);
-  });
+/** With the labels that they ask for. Without a topology that is '' alone, the group of hosts with group null. */
+export function placesOf({ groups, slots }: Tree): Leaf[] {
+  const placed = (list: Groups): Parameters<typeof leaves>[0]['groups'] =>
+    list.map(({ name, assignment = {}, slots: room, groups: children = [] }) => ({
+      name,
+      assignment,
+      ...(room === undefined ? {} : { slots: room }),
+      groups: placed(children),
+    }));
+  return leaves({ groups: placed(groups), ...(slots === undefined ? {} : { slots }) });
 }
 
-/** A host's addresses hold its host id: no group of a host may vanish or move away from under it. */
-function demandInPlace(tx: ReadTx, groups: Groups): void {
-  const leaves = new Set(leavesOf(groups));
-  const ranges = new Map(
-    networksOf(tx).map((network) => [
-      network.name,
-      new Map(groupsOf(tx, network, groups).map((group) => [group.path, group])),
-    ]),
-  );
-  const stays = (host: Host): boolean => {
-    const path = host.group ?? '';
-    return (
-      leaves.has(path) &&
-      host.ids.every(({ network, id }) => {
-        const group = ranges.get(network)?.get(path);
-        return group !== undefined && id >= group.firstHostId && id <= group.lastHostId;
-      }) &&
-      (host.reservations ?? []).every(({ network, first, size }) => {
-        const group = ranges.get(network)?.get(path);
-        return group !== undefined && first >= group.firstHostId && first + size - 1 <= group.lastHostId;
-      })
-    );
-  };
-  const moved = tx.list('host').flatMap(({ value }) => (stays(value) ? [] : [value.name]));
-  if (moved.length > 0) {
-    throw new RomanaError(
-      'in_use',
-      `Hosts ${nameSome(moved)} would leave the range of their group; append groups instead, or delete and create these hosts anew.`,
-      { details: { hosts: moved.slice(0, 100) } },
-    );
+/** Paths of the groups that hold hosts. */
+export function leavesOf(tree: Tree): string[] {
+  return placesOf(tree).map(({ path }) => path);
+}
+
+/** The leaf for a host of these labels; `before` is where it stood when it was here last. Undefined: none is eligible and has room. */
+export function leafForLabels(tx: ReadTx, labels: Labels, before?: string | null): string | undefined {
+  const tree = topologyOf(tx);
+  const places = placesOf(tree);
+  const counts = new Map<string, number>();
+  for (const { value } of tx.list('host')) {
+    if (value.group !== null) counts.set(value.group, (counts.get(value.group) ?? 0) + 1);
   }
+  const carved = networksOf(tx).map((network) => ({ network, groups: groupsOf(tx, network, tree) }));
+  const hasRoom = (path: string): boolean =>
+    carved.every(({ network, groups }) => {
+      const leaf = leafOf(groups, path);
+      if (leaf === undefined) return false;
+      const first = Math.max(1, leaf.firstHostId);
+      return tx.lowestFree(idSpace('host', network.name), first, leaf.lastHostId) !== undefined;
+    });
+  const again = places.find((leaf) => leaf.path === before && isEligible(leaf, labels) && hasRoom(leaf.path));
+  return (again ?? chooseLeaf(places, labels, (path) => counts.get(path) ?? 0, hasRoom))?.path;
+}
+
+export function suits(tx: ReadTx, host: Pick<Host, 'group'>, labels: Labels): boolean {
+  const leaf = placesOf(topologyOf(tx)).find(({ path }) => path === (host.group ?? ''));
+  return leaf !== undefined && isEligible(leaf, labels);
+}
+
+/** Whether a host in this group keeps its ids and reservations under these groups. `groups` has those of every network. */
+export function staysIn(
+  groups: ReadonlyMap<string, readonly CarvedGroup[]>,
+  host: Host,
+  path: string,
+): boolean {
+  const inside = (network: string, first: number, last: number): boolean => {
+    const leaf = leafOf(groups.get(network) ?? [], path);
+    return leaf !== undefined && first >= leaf.firstHostId && last <= leaf.lastHostId;
+  };
+  return (
+    host.ids.every(({ network, id }) => inside(network, id, id)) &&
+    (host.reservations ?? []).every(({ network, first, size }) => inside(network, first, first + size - 1))
+  );
 }

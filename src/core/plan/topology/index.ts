@@ -11,6 +11,7 @@ import { planTopology, type TopologyPlan } from './plan.ts';
 import { readTopology } from './read.ts';
 import type { Issue, TopologyFile } from './types.ts';
 
+export { listedHosts } from './hosts.ts';
 export { chooseLeaf, isEligible, type Leaf, leavesOf } from './place.ts';
 export { type PlannedGroup, type PlannedNetwork, planTopology, type TopologyPlan } from './plan.ts';
 export { readTopology } from './read.ts';

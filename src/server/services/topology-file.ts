@@ -1,0 +1,388 @@
+/**
+ * Topology files against what there is: apply, diff and export.
+ *
+ * 1. An apply is one transaction. It creates and changes what the file names, and leaves alone what it does not name.
+ * 2. No host id moves: a file under which one would is refused, and `diff` says what is in its way and what to do about it.
+ * 3. What `export` answers changes nothing when it is applied.
+ */
+import type { TopologyFile as ExportedFile, Host, Network, Topology, TopologyDiff } from '#contract/model.ts';
+import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
+import type { CarvedGroup } from '#core/plan/index.ts';
+import {
+  type FileGroup,
+  type FileHost,
+  type FileNetwork,
+  type FileTopology,
+  type Issue,
+  listedHosts,
+  type Path,
+  planTopology,
+  readTopology,
+  refuse,
+  type TopologyFile,
+} from '#core/plan/topology/index.ts';
+import { checkGuard } from '#store/guard.ts';
+import type { ReadTx, Tx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import { allocatorOf } from './host-ids.ts';
+import { changeHost, createHost } from './hosts.ts';
+import { changeNetwork, createNetwork } from './networks.ts';
+import { type Context, differing, nameSome, networksOf } from './shared.ts';
+import { groupsOf, leavesOf, staysIn, storeTopology, type Tree, topologyOf, treeOf } from './topology.ts';
+import type { Services } from './types.ts';
+
+type Mine = 'topologyShow' | 'topologyApply' | 'topologyDiff' | 'topologyExport';
+type Change = TopologyDiff['changes'][number];
+type Blocked = NonNullable<TopologyDiff['blocked']>;
+
+export function topologyServices(ctx: Context): Pick<Services, Mine> {
+  const { store } = ctx;
+  return {
+    topologyShow: async () => store.read(topologyOf),
+    topologyApply: (caller, { query, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const old = topologyOf(tx);
+        checkGuard('topology', '', old.revision, query);
+        const { blocked } = applyFile(tx, ctx, body);
+        if (blocked !== null) throw wouldMove(blocked);
+        return topologyOf(tx);
+      }),
+    topologyDiff: async (caller, { body }) => {
+      let answer: TopologyDiff | undefined;
+      const undo = new Error('only tried');
+      try {
+        await store.transaction(actorOf(caller), (tx) => {
+          const { revision } = topologyOf(tx);
+          const { changes, blocked } = applyFile(tx, ctx, body);
+          answer = { revision, changes, blocked, steps: blocked === null ? [] : stepsFor(blocked) };
+          throw undo;
+        });
+      } catch (error) {
+        if (error !== undo || answer === undefined) throw error;
+        return answer;
+      }
+      throw new RomanaError('internal', 'A trial was kept.');
+    },
+    topologyExport: async () => store.read(exportFile),
+  };
+}
+
+function wouldMove({ hosts, endpoints, endpointCount }: Blocked): RomanaError {
+  const names = hosts.map(({ name }) => name);
+  const live =
+    endpointCount === 0
+      ? 'they hold no endpoints'
+      : `they hold ${endpointCount} endpoint${endpointCount === 1 ? '' : 's'} (${nameSome(endpoints)}${endpointCount > endpoints.length ? ', …' : ''})`;
+  return new RomanaError(
+    'in_use',
+    `The host ids of hosts ${nameSome(names)} would move; ${live}. Append groups instead, or see \`romana topology apply FILE --drain\` for what to do first.`,
+    { details: { hosts: names.slice(0, 100), endpoints, endpointCount } },
+  );
+}
+
+/** In this order: nothing is removed that another step still needs. */
+function stepsFor({ hosts, endpoints, endpointCount }: Blocked): string[] {
+  const more = endpointCount - endpoints.length;
+  return [
+    ...endpoints.map((key) => `remove endpoint ${key}: romana endpoint delete ${key}`),
+    ...(more > 0 ? [`remove ${more} more endpoints of these hosts`] : []),
+    ...hosts.map(({ name }) => `free the host ids of ${name}: romana host delete ${name}`),
+    'apply the file: romana topology apply FILE',
+    ...hosts.map(({ name, to }) =>
+      to === null
+        ? `create ${name} again and join it; no group of the file lists it or has its name`
+        : `create ${name} again in group ${to} and join it: romana host create ${name} --address ADDRESS --group ${to}`,
+    ),
+  ];
+}
+
+type Body = Parameters<typeof readTopology>[0];
+
+/** Does all of it, unless hosts are in the way: then the groups stay as they were, and the caller must not keep the transaction. */
+function applyFile(tx: Tx, ctx: Context, body: Body): { changes: Change[]; blocked: Blocked | null } {
+  const { file, issues } = readTopology(body);
+  refuse(issues);
+  refuse(notKept(file));
+  const known = new Map(tx.list('network').map(({ key, value }) => [key, value]));
+  refuse(changedForGood(file, known));
+  const old = topologyOf(tx);
+  const next = file.topologies === null ? treeOf(old) : storedTree(file.topologies[0]);
+  const stated = new Set(file.networks.map(({ name }) => name));
+  const kept = [...known.values()].filter(({ name }) => !stated.has(name)).map(asFileNetwork);
+  const topologies = file.topologies ?? asFileTopologies(old);
+  // Hosts that exist have their place already; whether it stays theirs is looked at below.
+  const hosts = file.hosts.filter(({ name }) => tx.get('host', name) === undefined);
+  refuse(planTopology({ networks: [...kept, ...file.networks], topologies, hosts }).issues);
+
+  const changes: Change[] = [];
+  const treeChanged = differing({ ...empty, ...treeOf(old) }, { ...empty, ...next });
+  const placed = new Map(
+    (file.topologies ?? []).flatMap(listedHosts).map(({ host, path }) => [host.name, path]),
+  );
+  const { blocked, settled } = inTheWay(tx, next, placed);
+  if (treeChanged.length > 0)
+    changes.push({ action: 'change', kind: 'topology', name: next.name ?? 'default', fields: treeChanged });
+  if (blocked !== null) return { changes, blocked };
+  if (treeChanged.length > 0) storeTopology(tx, next);
+  for (const host of settled) tx.put('host', host.name, host);
+  for (const network of file.networks)
+    changes.push(...applyNetwork(tx, ctx, network, known.get(network.name)));
+  const listed = (file.topologies ?? []).flatMap(listedHosts);
+  for (const { host, path } of listed) changes.push(...applyHost(tx, ctx, host, path));
+  for (const host of file.hosts) changes.push(...applyHost(tx, ctx, host, null));
+  return { changes, blocked: null };
+}
+
+const empty: Tree = { groups: [], name: 'default', networks: null };
+
+/** What a file may say, but the control plane has no place for. */
+function notKept(file: TopologyFile): Issue[] {
+  const [, second] = file.topologies ?? [];
+  const topologies: Issue[] =
+    second === undefined
+      ? []
+      : [
+          issue(
+            second.at,
+            'The control plane keeps one topology; put its groups into the first, or its networks beside it.',
+          ),
+        ];
+  const networks = file.networks.flatMap(({ at, tenants = [], layout }): Issue[] => [
+    ...(tenants.length === 0
+      ? []
+      : [
+          issue(
+            [...at, 'tenants'],
+            'The control plane opens every network to all tenants; leave tenants out.',
+          ),
+        ]),
+    ...(layout === null
+      ? [issue([...at, 'kind'], 'The control plane keeps no flat networks; leave it out.')]
+      : []),
+  ]);
+  return [...topologies, ...networks];
+}
+
+function issue(path: Path, message: string, code: Issue['code'] = 'topology_invalid'): Issue {
+  return { path, code, message };
+}
+
+/** Range and layout are in every address given out: they stay what they are. */
+function changedForGood(file: TopologyFile, known: ReadonlyMap<string, Network>): Issue[] {
+  return file.networks.flatMap((network): Issue[] => {
+    const old = known.get(network.name);
+    if (old === undefined || network.layout === null) return [];
+    const instead = 'create another network and delete this one when its endpoints have gone';
+    if (formatCidr(network.cidr) !== old.cidr)
+      return [
+        issue(
+          [...network.at, 'cidr'],
+          `Network ${old.name} has the range ${old.cidr}, which cannot change; ${instead}.`,
+          'conflict',
+        ),
+      ];
+    if (differing(old.layout, network.layout).length > 0) {
+      const at = network.derived ? network.at : [...network.at, 'layout'];
+      return [
+        issue(
+          at,
+          `Network ${old.name} has the layout ${formatLayout(old.layout)}, which cannot change; ${instead}.`,
+          'conflict',
+        ),
+      ];
+    }
+    return [];
+  });
+}
+
+function asFileNetwork({ name, cidr, layout, reserved }: Network): FileNetwork {
+  return { at: [], name, cidr: parseCidr(cidr), layout, derived: false, reserved: reserved.map(parseCidr) };
+}
+
+function storedTree(topology: FileTopology | undefined): Tree {
+  if (topology === undefined) return { groups: [] };
+  const plain = (groups: readonly FileGroup[]): Tree['groups'] =>
+    groups.map(({ name, assignment, size, slots, groups: children }) => ({
+      name,
+      ...(Object.keys(assignment).length === 0 ? {} : { assignment }),
+      ...(size === undefined ? {} : { size }),
+      ...(slots === undefined ? {} : { slots }),
+      ...(children.length === 0 ? {} : { groups: plain(children) }),
+    }));
+  const { name, networks, slots } = topology;
+  return {
+    groups: plain(topology.groups),
+    ...(name === 'default' ? {} : { name }),
+    ...(networks === null ? {} : { networks: [...networks] }),
+    ...(slots === undefined ? {} : { slots }),
+  };
+}
+
+function asFileTopologies({ groups, name = 'default', networks = null, slots }: Topology): FileTopology[] {
+  if (groups.length === 0 && slots === undefined) return [];
+  const read = (list: Tree['groups']): FileGroup[] =>
+    list.map(({ name: own, assignment = {}, size, slots: room, groups: children = [] }) => ({
+      at: [],
+      name: own,
+      assignment,
+      ...(size === undefined ? {} : { size }),
+      ...(room === undefined ? {} : { slots: room }),
+      groups: read(children),
+      hosts: [],
+    }));
+  return [{ at: [], name, networks, groups: read(groups), ...(slots === undefined ? {} : { slots }) }];
+}
+
+/** Hosts that would lose their ids under the tree; and those whose group has another name now, around the same ids. */
+function inTheWay(
+  tx: ReadTx,
+  next: Tree,
+  placed: ReadonlyMap<string, string>,
+): { blocked: Blocked | null; settled: Host[] } {
+  const groups = new Map<string, readonly CarvedGroup[]>(
+    networksOf(tx).map((network) => [network.name, groupsOf(tx, network, next)]),
+  );
+  const leaves = new Set(leavesOf(next));
+  const hosts: Blocked['hosts'] = [];
+  const settled: Host[] = [];
+  for (const { value: host } of tx.list('host')) {
+    const to = placed.get(host.name) ?? (leaves.has(host.group ?? '') ? host.group : null);
+    const path = to ?? '';
+    if (!leaves.has(path) || !staysIn(groups, host, path))
+      hosts.push({ name: host.name, from: host.group, to });
+    else if (to !== host.group) settled.push({ ...host, group: to });
+  }
+  if (hosts.length === 0) return { blocked: null, settled };
+  const most = 20;
+  const endpoints: string[] = [];
+  let endpointCount = 0;
+  for (const { name } of hosts) {
+    endpointCount += tx.count('endpoint', { host: name });
+    const room = most - endpoints.length;
+    if (room > 0) endpoints.push(...tx.list('endpoint', { host: name, limit: room }).map(({ key }) => key));
+  }
+  return { blocked: { hosts, endpoints, endpointCount }, settled };
+}
+
+function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network | undefined): Change[] {
+  const { name, cidr, layout, infrastructure, quarantineSeconds } = network;
+  const reserved = network.reserved?.map(formatCidr);
+  if (layout === null) return [];
+  if (old === undefined) {
+    at(network.at, () =>
+      createNetwork(tx, ctx, {
+        name,
+        cidr: formatCidr(cidr),
+        layout,
+        infrastructure: infrastructure ?? 'deny',
+        reserved: reserved ?? [],
+        quarantineSeconds: quarantineSeconds ?? 30,
+      }),
+    );
+    return [{ action: 'create', kind: 'network', name, fields: [] }];
+  }
+  const change = {
+    ...(infrastructure === undefined ? {} : { infrastructure }),
+    ...(reserved === undefined ? {} : { reserved }),
+    ...(quarantineSeconds === undefined ? {} : { quarantineSeconds }),
+  };
+  const fields = differing(old, change);
+  if (fields.length === 0) return [];
+  at(network.at, () => changeNetwork(tx, old, change));
+  return [{ action: 'change', kind: 'network', name, fields }];
+}
+
+/** `path` null: labels place it, if it is new. */
+function applyHost(tx: Tx, ctx: Context, host: FileHost, path: string | null): Change[] {
+  const { name, addresses, labels, allocator } = host;
+  const old = tx.get('host', name);
+  if (old === undefined) {
+    at(host.at, () =>
+      createHost(tx, ctx, {
+        name,
+        addresses: [...addresses],
+        group: path,
+        labels: { ...labels },
+        allocator: allocator ?? 'agent',
+      }),
+    );
+    return [{ action: 'create', kind: 'host', name, fields: [] }];
+  }
+  if (allocator !== undefined && allocatorOf(tx, name) !== allocator)
+    refuse([
+      issue(
+        [...host.at, 'allocator'],
+        `The addresses of host ${name} come from the ${allocatorOf(tx, name)}; delete the host and create it anew to change that.`,
+        'conflict',
+      ),
+    ]);
+  const change = { addresses: [...addresses], ...(labels === undefined ? {} : { labels: { ...labels } }) };
+  const fields = differing(old, change);
+  if (fields.length === 0) return [];
+  at(host.at, () => changeHost(tx, old, change));
+  return [{ action: 'change', kind: 'host', name, fields }];
+}
+
+/** What is refused inside has the place of the part of the file that caused it. */
+function at<T>(path: Path, fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    if (!isRomanaError(error)) throw error;
+    throw new RomanaError(error.code, error.message, {
+      details: {
+        ...error.details,
+        issues: [{ path: path.join('.'), at: path, code: error.code, message: error.message }],
+      },
+      cause: error,
+    });
+  }
+}
+
+function exportFile(tx: ReadTx): ExportedFile {
+  const tree = treeOf(topologyOf(tx));
+  const hosts = tx.list('host').map(({ value }) => value);
+  const listed = (path: string | null): Record<string, unknown>[] =>
+    hosts
+      .filter(({ group }) => group === path)
+      .map(({ name, addresses, labels }) => ({
+        name,
+        addresses,
+        ...(Object.keys(labels).length === 0 ? {} : { labels }),
+        allocator: allocatorOf(tx, name),
+      }));
+  const map = (groups: Tree['groups'], above: string): Record<string, unknown>[] =>
+    groups.map(({ groups: children, ...group }) => {
+      const path = above === '' ? group.name : `${above}/${group.name}`;
+      const here = listed(path);
+      return {
+        ...group,
+        ...(children === undefined ? {} : { groups: map(children, path) }),
+        ...(here.length === 0 ? {} : { hosts: here }),
+      };
+    });
+  const { name = 'default', networks, slots, groups } = tree;
+  const none = groups.length === 0 && slots === undefined && networks === undefined;
+  return {
+    networks: tx.list('network').map(({ value }) => ({
+      name: value.name,
+      cidr: value.cidr,
+      layout: formatLayout(value.layout),
+      infrastructure: value.infrastructure,
+      reserved: value.reserved,
+      quarantineSeconds: value.quarantineSeconds,
+    })),
+    topologies: none
+      ? []
+      : [
+          {
+            name,
+            ...(networks === undefined ? {} : { networks }),
+            ...(slots === undefined ? {} : { slots }),
+            map: map(groups, ''),
+          },
+        ],
+    hosts: listed(null),
+  };
+}
