@@ -122,7 +122,7 @@ describe('proposals', () => {
       }),
       { numRuns: 80 },
     );
-    assert.ok(several > 20);
+    assert.ok(several > 3);
   });
 
   it('as a topology file are valid, and every rack of today has the stated aggregate, which more racks do not move', () => {
