@@ -22,6 +22,8 @@ import {
   locate,
   MemoryIpam,
   type Placed,
+  type Slot,
+  segmentOf,
   type Wanted,
 } from '#core/ipam/index.ts';
 import type { Clock, Log, Random } from '#core/ports.ts';
@@ -125,7 +127,8 @@ export class LocalAllocator {
     const uid = this.#random.uuid();
     return this.#ask((state) => {
       stands();
-      const { allocation, events } = decideAllocate(state, wanted, uid, this.#now());
+      const question = { ...wanted, slots: wanted.slots.map((slot) => withBarred(state, slot, wanted.key)) };
+      const { allocation, events } = decideAllocate(state, question, uid, this.#now());
       const commit = (): Held => {
         for (const event of events) this.#durable.apply(event);
         if (events.length > 0) this.#payloads.set(wanted.key, payload);
@@ -309,6 +312,16 @@ export class LocalAllocator {
     this.#durable.clampReleases(this.#now());
     for (const event of this.#durable.snapshot()) this.#ahead.apply(event);
   }
+}
+
+/**
+ * A shared address of another segment may still be known as its own somewhere, and only the control plane can tell. So it is given again
+ * to the same segment alone.
+ */
+function withBarred(state: MemoryIpam, slot: Slot, key: string): Slot {
+  if (slot.tenantId !== 0) return slot;
+  const barred = slot.hostIds.flatMap((id) => state.releasedByOthers(slot.network, id, segmentOf(key)));
+  return barred.length === 0 ? slot : { ...slot, barred };
 }
 
 function recordsOf(decided: Decided<unknown>): JournalRecord[] {

@@ -9,12 +9,16 @@ import {
   addressPlan,
   aggregate,
   type Cidr,
+  compareAddress,
+  containsAddress,
+  decode,
   formatAddress,
   formatCidr,
   hostRoute,
   parseAddress,
   parseCidr,
 } from '#core/address/index.ts';
+import { segmentOf } from '#core/ipam/index.ts';
 import type { PolicyModel, PolicyNetwork } from '#core/policy/index.ts';
 import { hostRoutes, type L2Host } from '#core/routing/l2.ts';
 import { GATEWAY4, GATEWAY6, linkName } from './owned.ts';
@@ -114,7 +118,7 @@ export function computeDesired(input: DesiredInput): Desired {
       source: source(address),
     })),
   );
-  const model = policyModel(objects);
+  const model = policyModel(objects, input);
   const families = ([4, 6] as const).filter((family) =>
     model.networks.some(({ plan }) => plan.family === family),
   );
@@ -147,17 +151,51 @@ export function policyNetworks(objects: ViewObjects): PolicyNetwork[] {
   }));
 }
 
-function policyModel(objects: ViewObjects): PolicyModel {
+function policyModel(objects: ViewObjects, input: DesiredInput): PolicyModel {
+  const networks = policyNetworks(objects);
   const segments = Map.groupBy(objects.segment.values(), ({ tenant }) => tenant);
+  const shared = sharedAddresses(networks, input);
   return {
-    networks: policyNetworks(objects),
+    networks,
     tenants: [...objects.tenant.values()].map(({ name, isolation, ids }) => ({
       name,
       isolation,
       ids,
-      segments: (segments.get(name) ?? []).map((segment) => ({ name: segment.name, ids: segment.ids })),
+      segments: (segments.get(name) ?? []).map((segment) => ({
+        name: segment.name,
+        ids: segment.ids,
+        shared: shared.get(`${name}/${segment.name}`) ?? [],
+      })),
     })),
   };
+}
+
+/**
+ * Addresses under the shared identity by `tenant/segment`: those of this host's own endpoints as they are, those of others as the control
+ * plane tells. What it tells of this host's own ranges is older than what is known here.
+ */
+function sharedAddresses(
+  networks: readonly PolicyNetwork[],
+  { objects, endpoints, host }: DesiredInput,
+): ReadonlyMap<string, Address[]> {
+  const shared = new Map<string, Map<string, Address>>();
+  const add = (segment: string, address: Address): void => {
+    if (!networks.some(({ plan }) => decode(plan, address)?.tenant === 0)) return;
+    const addresses = shared.get(segment) ?? new Map<string, Address>();
+    shared.set(segment, addresses.set(formatAddress(address), address));
+  };
+  for (const { key, placed } of endpoints) for (const { address } of placed) add(segmentOf(key), address);
+  const self = objects.host.get(host);
+  const own = self === undefined ? [] : ownRanges(self);
+  for (const { tenant, segment, addresses } of objects.sharedpeer.values()) {
+    for (const { address: text } of addresses) {
+      const address = parseAddress(text);
+      if (!own.some((cidr) => containsAddress(cidr, address))) add(`${tenant}/${segment}`, address);
+    }
+  }
+  return new Map(
+    [...shared].map(([segment, addresses]) => [segment, [...addresses.values()].sort(compareAddress)]),
+  );
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   parseCidr,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import type { IpamNetwork, Slot, Wanted } from '#core/ipam/index.ts';
+import { type IpamNetwork, numbersIn, type Slot, type Wanted } from '#core/ipam/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Claim } from './holdings.ts';
@@ -268,8 +268,7 @@ function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput)
     return {
       network: network.name,
       hostIds: hostIds(objects, host, network),
-      tenantId: numberIn(tenant.ids, network, `tenant ${input.tenant}`),
-      segmentId: numberIn(segment.ids, network, `segment ${input.tenant}/${input.segment}`),
+      ...numbersIn(network.name, tenant, segment),
       ...(address === undefined ? {} : { address }),
       ...(input.endpointId === undefined ? {} : { endpointId: input.endpointId }),
     };
@@ -337,15 +336,4 @@ function hostIds(objects: ViewObjects, host: string, network: m.Network): number
     );
   }
   return ids;
-}
-
-function numberIn(
-  ids: readonly { network: string; id: number }[],
-  network: m.Network,
-  whose: string,
-): number {
-  const held = ids.find((candidate) => candidate.network === network.name);
-  if (held === undefined)
-    throw new RomanaError('ids_exhausted', `The ${whose} has no id in network ${network.name}.`);
-  return held.id;
 }

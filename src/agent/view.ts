@@ -26,6 +26,7 @@ function emptyTables(): Tables {
     tenant: new Map(),
     segment: new Map(),
     endpoint: new Map(),
+    sharedpeer: new Map(),
   };
 }
 

@@ -17,6 +17,7 @@ const kindSet: Readonly<Record<Kind, true>> = {
   tenant: true,
   segment: true,
   endpoint: true,
+  sharedpeer: true,
 };
 
 function isKind(text: string): text is Kind {

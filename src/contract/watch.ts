@@ -12,6 +12,16 @@ import type * as m from './model.ts';
 
 export const watchPath = '/v1/watch';
 
+/** An endpoint elsewhere whose address says nothing of its tenant, told to a host that has endpoints of that tenant. */
+export interface SharedPeer {
+  /** The host that is told. */
+  readonly host: string;
+  readonly tenant: string;
+  readonly segment: string;
+  readonly addresses: readonly m.EndpointAddress[];
+  readonly revision: number;
+}
+
 /** What agents and viewers may see; the agent of a host sees every kind but only its own endpoints. */
 export interface WatchedObjects {
   network: m.Network;
@@ -20,6 +30,8 @@ export interface WatchedObjects {
   tenant: m.Tenant;
   segment: m.Segment;
   endpoint: m.Endpoint;
+  /** Addresses under the shared identity that a host needs to know; only the agent of that host sees them. */
+  sharedpeer: SharedPeer;
 }
 export type Kind = keyof WatchedObjects;
 export const kinds = [
@@ -29,9 +41,13 @@ export const kinds = [
   'tenant',
   'segment',
   'endpoint',
+  'sharedpeer',
 ] as const satisfies readonly Kind[];
 
-/** `key` is the name; `tenant/segment` for segments, `tenant/segment/endpoint` for endpoints, `` for the topology. */
+/**
+ * `key` is the name; `tenant/segment` for segments, `tenant/segment/endpoint` for endpoints, `` for the topology,
+ * `host/tenant/segment/uid` for shared peers.
+ */
 export type WatchEvent =
   | { readonly type: 'snapshot' }
   | {

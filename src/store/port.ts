@@ -29,7 +29,7 @@ export interface Row<K extends StoredKind> {
   readonly created: number;
 }
 
-/** One object's change. `value` null: deleted. `host` is the endpoint's host, also for a deleted one; null for other kinds. */
+/** One object's change. `value` null: deleted. `host` is the endpoint's or shared peer's host, also for a deleted one; null for other kinds. */
 export interface Change {
   readonly revision: number;
   /** Order within the revision, from 0. */
@@ -46,7 +46,7 @@ export interface ListOptions {
   /** Only keys after this one (paging). */
   readonly after?: string;
   readonly limit?: number;
-  /** Only endpoints of this host (kind endpoint only). */
+  /** Only objects of this host (kinds endpoint and sharedpeer only). */
   readonly host?: string;
 }
 
@@ -62,6 +62,8 @@ export interface ReadTx {
   count(kind: StoredKind, options?: { readonly prefix?: string; readonly host?: string }): number;
   /** Endpoints of each host that has any. */
   endpointCounts(): ReadonlyMap<string, number>;
+  /** Hosts of the endpoints whose keys begin with the prefix, each once. */
+  hostsOf(prefix: string): string[];
   /** Live allocations inside the range, in address order. */
   allocationsIn(
     network: string,

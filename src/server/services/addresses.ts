@@ -8,6 +8,7 @@ import {
   formatCidr,
   hostCidr,
   parseAddress,
+  tenantCidr,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { idSpace, ownerOfId } from './ids.ts';
@@ -38,15 +39,21 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
         const releasedAt = tx.ipam.releasedAt(name, address);
         const until = releasedAt === undefined ? 0 : releasedAt + ipam.quarantineMs;
         const resting = endpoint === null && until > steadyNow();
-        const tenant = ownerOfId(tx, idSpace('tenant', name), ids.tenant) ?? null;
+        // Under the shared identity only the endpoint itself tells.
+        const shared = ids.tenant === 0;
+        const [ownTenant = null, ownSegment = null] = shared ? (endpoint?.split('/') ?? []) : [];
+        const tenant = shared ? ownTenant : (ownerOfId(tx, idSpace('tenant', name), ids.tenant) ?? null);
         const segment =
-          tenant === null ? null : (ownerOfId(tx, idSpace('segment', name, tenant), ids.segment) ?? null);
+          shared || tenant === null
+            ? ownSegment
+            : (ownerOfId(tx, idSpace('segment', name, tenant), ids.segment) ?? null);
         const state = (): State => {
           if (endpoint !== null) return 'used';
           if (reserved !== undefined) return 'reserved';
-          if (ids.host === 0 || ids.endpoint === 0 || (ids.segment === 0 && ids.tenant !== 0)) return 'never';
+          const first = shared ? ids.segment + ids.endpoint === 0 : ids.endpoint === 0 || ids.segment === 0;
+          if (ids.host === 0 || first) return 'never';
           if (resting) return 'quarantined';
-          const known = ids.tenant === 0 || (tenant !== null && segment !== null);
+          const known = shared || (tenant !== null && segment !== null);
           return host !== null && known ? 'free' : 'unassigned';
         };
         return {
@@ -58,7 +65,9 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
           segment,
           endpoint,
           hostCidr: formatCidr(hostCidr(plan, ids.host)),
-          block: formatCidr(blockCidr(plan, ids.host, ids.tenant, ids.segment)),
+          block: formatCidr(
+            shared ? tenantCidr(plan, ids.host, 0) : blockCidr(plan, ids.host, ids.tenant, ids.segment),
+          ),
           state: state(),
           quarantinedUntil: resting ? new Date(until).toISOString() : null,
           reservedBy: reserved === undefined ? null : formatCidr(reserved),

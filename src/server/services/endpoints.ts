@@ -18,6 +18,7 @@ import {
   must,
   networksOf,
 } from './shared.ts';
+import { endpointAdded, endpointRemoved, type SharedBarrier } from './sharing.ts';
 import { slotsFor } from './slots.ts';
 import type { Input, Services } from './types.ts';
 
@@ -31,7 +32,7 @@ export function endpointKey(of: {
   return `${of.tenant}/${of.segment}/${of.name}`;
 }
 
-export function endpointServices(ctx: Context, growth: Growth): Pick<Services, Mine> {
+export function endpointServices(ctx: Context, growth: Growth, shared: SharedBarrier): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     endpointCreate: async (caller, { params, body }) => {
@@ -40,7 +41,7 @@ export function endpointServices(ctx: Context, growth: Growth): Pick<Services, M
       for (let turn = 1; ; turn++) {
         const made = await store.transaction(actorOf(caller), (tx) => {
           growth.settle(tx);
-          return create(tx, ctx, params, body, birth);
+          return create(tx, ctx, shared, params, body, birth);
         });
         if (made !== undefined) return made;
         // Routes take as long as the slowest host; two networks may need one after the other.
@@ -95,6 +96,7 @@ export function endpointServices(ctx: Context, growth: Growth): Pick<Services, M
 function create(
   tx: Tx,
   ctx: Context,
+  shared: SharedBarrier,
   { tenant, segment }: { readonly tenant: string; readonly segment: string },
   body: Body,
   birth: ReturnType<typeof born>,
@@ -109,12 +111,12 @@ function create(
     question: questionOf(body),
     uid: birth.uid,
     host,
-    slots: () => slotsFor(tx, { tenant, segment }, body),
+    slots: () => slotsFor(tx, { tenant, segment }, body, shared),
     now: ctx.steadyNow(),
   });
   if (decided === undefined) return undefined;
   for (const event of decided.events) tx.applyIpam(event);
-  return tx.put('endpoint', key, {
+  const made = tx.put('endpoint', key, {
     tenant,
     segment,
     name,
@@ -130,6 +132,8 @@ function create(
     message: '',
     ...birth,
   });
+  endpointAdded(tx, made);
+  return made;
 }
 
 /** The endpoint is in no kernel any more: the object goes and its addresses rest. Of an agent's addresses the agent minds the rest. */
@@ -138,6 +142,7 @@ export function finishRemoval(tx: Tx, endpoint: Endpoint, now: number): void {
   if (endpoint.allocator === 'agent') tx.forgetAddresses(key);
   else for (const event of decideRelease(tx.ipam, key, { uid: endpoint.uid }, now)) tx.applyIpam(event);
   tx.delete('endpoint', key);
+  endpointRemoved(tx, endpoint);
 }
 
 type Body = Input<'endpointCreate'>['body'];

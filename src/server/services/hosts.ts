@@ -40,6 +40,7 @@ import {
   nameSome,
   networksOf,
 } from './shared.ts';
+import { hostAdded, hostRemoved } from './sharing.ts';
 import type { Input, Services } from './types.ts';
 
 type HostBody = Input<'hostCreate'>['body'];
@@ -96,6 +97,7 @@ export function hostServices(
           if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
         }
         tx.delete('host', params.name);
+        hostRemoved(tx, params.name);
         growth.settle(tx);
         barrier.settle(tx, ctx.steadyNow());
       });
@@ -186,6 +188,7 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
     joined: false,
     ...born(ctx),
   });
+  hostAdded(tx, name);
   return created;
 }
 

@@ -98,6 +98,14 @@ export function takeId(tx: Tx, request: IdRequest): number {
   return id;
 }
 
+/** As `takeId`, or nothing when every id is taken: such a tenant or segment has its endpoints under the shared identity. */
+export function takeIdIfAny(tx: Tx, request: IdRequest): { network: string; id: number }[] {
+  const { field, network, tenant, id } = request;
+  const none =
+    tx.lowestFree(idSpace(field, network.name, tenant), 1, maxId(network.plan.layout[field])) === undefined;
+  return id === undefined && none ? [] : [{ network: network.name, id: takeId(tx, request) }];
+}
+
 function countRetiring(tx: ReadTx, space: string): number {
   const prefix = `${space}/`;
   return tx.count('_retiring', { prefix }) + tx.count('_resting', { prefix });

@@ -12,6 +12,7 @@ import { reservationServices } from './reservations.ts';
 import { ReuseBarrier } from './reuse.ts';
 import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
+import { SharedBarrier } from './sharing.ts';
 import { statusServices } from './status.ts';
 import { tenantServices } from './tenants.ts';
 import { topologyServices } from './topology-file.ts';
@@ -32,7 +33,7 @@ export function createServices(deps: ServiceDeps): Services {
     ...hostServices(ctx, statuses, barrier, growth),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
-    ...endpointServices(ctx, growth),
+    ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses)),
     ...reportServices(ctx, statuses, barrier, growth),
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),

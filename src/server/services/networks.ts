@@ -14,7 +14,8 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocatorOf, firstHostId, letGoHostIds } from './host-ids.ts';
-import { idSpace, takeId } from './ids.ts';
+import { idSpace, takeIdIfAny } from './ids.ts';
+import { noteNumbers } from './promotion.ts';
 import { demandReserved, usersOf } from './reservations.ts';
 import { forgetNetworkIds } from './reuse.ts';
 import {
@@ -136,7 +137,7 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
   }
 }
 
-/** Ids in the new network for all that exists, oldest first. Fails as a whole when a field is too narrow. */
+/** Ids in the new network for all that exists, oldest first. Fails as a whole when the host field is too narrow. */
 function admitEverybody(tx: Tx, network: KnownNetwork): void {
   for (const { name } of byAge(tx.list('host'))) {
     // Read again: an id for one host may have come out of the reservation of another.
@@ -145,16 +146,26 @@ function admitEverybody(tx: Tx, network: KnownNetwork): void {
     tx.put('host', name, { ...host, ids, reservations });
   }
   for (const tenant of byAge(tx.list('tenant'))) {
-    const id = takeId(tx, { field: 'tenant', network, holder: tenant.name, preferred: tenant.ids[0]?.id });
-    tx.put('tenant', tenant.name, { ...tenant, ids: [...tenant.ids, { network: network.name, id }] });
+    const ids = takeIdIfAny(tx, {
+      field: 'tenant',
+      network,
+      holder: tenant.name,
+      preferred: tenant.ids[0]?.id,
+    });
+    if (ids.length > 0) tx.put('tenant', tenant.name, { ...tenant, ids: [...tenant.ids, ...ids] });
+    noteNumbers(tx, 'tenant', tenant.name);
   }
   for (const segment of byAge(tx.list('segment'))) {
     const { tenant, name } = segment;
-    const id = takeId(tx, { field: 'segment', network, tenant, holder: name, preferred: segment.ids[0]?.id });
-    tx.put('segment', `${tenant}/${name}`, {
-      ...segment,
-      ids: [...segment.ids, { network: network.name, id }],
+    const ids = takeIdIfAny(tx, {
+      field: 'segment',
+      network,
+      tenant,
+      holder: name,
+      preferred: segment.ids[0]?.id,
     });
+    if (ids.length > 0) tx.put('segment', `${tenant}/${name}`, { ...segment, ids: [...segment.ids, ...ids] });
+    noteNumbers(tx, 'segment', `${tenant}/${name}`);
   }
 }
 

@@ -37,9 +37,11 @@ export function registeredAddresses(tx: ReadTx, host: Host, key: string, item: R
     }
     const named = (ids: readonly { network: string; id: number }[]) =>
       ids.find((entry) => entry.network === name)?.id;
-    if (placed.tenantId !== named(tenant.ids))
+    // Under the shared identity also when the tenant has an id by now: the agent may not have known of it yet.
+    const encoded = placed.tenantId !== 0;
+    if (encoded && placed.tenantId !== named(tenant.ids))
       throw mismatch(`has tenant id ${placed.tenantId}, which is not tenant ${item.tenant}`);
-    if (placed.segmentId !== named(segment.ids)) {
+    if (encoded && placed.segmentId !== named(segment.ids)) {
       throw mismatch(
         `has segment id ${placed.segmentId}, which is not segment ${item.tenant}/${item.segment}`,
       );

@@ -11,8 +11,9 @@ import { endpointKey, finishRemoval } from './endpoints.ts';
 import type { Growth } from './growth.ts';
 import type { HostStatuses } from './host-status.ts';
 import { registeredAddresses } from './registered.ts';
-import type { ReuseBarrier } from './reuse.ts';
+import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
 import { type Context, demandOutside, differing, must, networksOf } from './shared.ts';
+import { endpointAdded, endpointRemoved } from './sharing.ts';
 import type { Input, Services } from './types.ts';
 
 type Report = Input<'hostReport'>['body'];
@@ -37,7 +38,8 @@ export function reportServices(
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
       const acknowledges = store.read((tx) => barrier.due(tx, host));
       const routed = store.read((tx) => growth.due(tx, host));
-      if (quiet && persist === undefined && !acknowledges && !routed) return { rejected: [] };
+      const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
+      if (quiet && persist === undefined && !acknowledges && !routed && !rested) return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
@@ -47,6 +49,7 @@ export function reportServices(
         const rejected = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
+        if (rested) freeRestedIds(tx, ctx.steadyNow());
         if (routed) growth.settle(tx);
         return { rejected };
       });
@@ -120,9 +123,12 @@ function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
     tx.put('endpoint', key, { ...existing, attachment, sourcePrefixes });
     return;
   }
-  if (existing !== undefined) tx.forgetAddresses(key);
+  if (existing !== undefined) {
+    tx.forgetAddresses(key);
+    endpointRemoved(tx, existing);
+  }
   tx.registerAddresses({ key, uid, question: '', seq: tx.ipam.nextSeq(), addresses: placed });
-  tx.put('endpoint', key, {
+  const made = tx.put('endpoint', key, {
     tenant,
     segment,
     name,
@@ -136,4 +142,5 @@ function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
     uid,
     createdAt: new Date(ctx.clock.now()).toISOString(),
   });
+  endpointAdded(tx, made);
 }

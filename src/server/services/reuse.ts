@@ -14,6 +14,7 @@ import type { Host, RetiringId } from '#contract/model.ts';
 import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
 import type { HostStatuses } from './host-status.ts';
 import { idSpace, retiringHolder } from './ids.ts';
+import { promote } from './promotion.ts';
 
 const waitingKind = '_retiring';
 const restingKind = '_resting';
@@ -74,6 +75,7 @@ export function retireIds(tx: Tx, leaving: Leaving, nowText: string): void {
     };
     tx.put(waitingKind, keyOf(record), record);
   }
+  if (!anyAgent) promote(tx);
 }
 
 /** Ids of a network that goes: its numbers mean nothing without it. */
@@ -90,8 +92,9 @@ function forget(tx: Tx, which: (record: Retiring) => boolean): void {
   }
 }
 
-/** Before ids are taken: those that have rested long enough are free. `now` is steady time. */
+/** Before ids are taken: those that have rested long enough are free, first for those who wait for one. `now` is steady time. */
 export function freeRestedIds(tx: Tx, now: number): void {
+  let freed = false;
   for (const record of rows<Resting>(tx, restingKind)) {
     const quarantineMs = (tx.get('network', record.network)?.quarantineSeconds ?? 0) * 1000;
     // A clock that was wrong before a restart would keep it for as long as that.
@@ -99,7 +102,19 @@ export function freeRestedIds(tx: Tx, now: number): void {
     if (now - Math.min(record.from, now) < quarantineMs) continue;
     tx.letGo(record.space, record.id);
     tx.delete(restingKind, keyOf(record));
+    freed = true;
   }
+  if (freed) promote(tx);
+}
+
+/** Whether an id has rested long enough. */
+export function anyRested(tx: ReadTx, now: number): boolean {
+  return rows<Resting>(tx, restingKind).some((record) => restedAt(tx, record) <= now);
+}
+
+/** A clock that was wrong before a restart would keep it for as long as that; freeRestedIds puts it right. */
+function restedAt(tx: ReadTx, { network, from }: Resting): number {
+  return from + (tx.get('network', network)?.quarantineSeconds ?? 0) * 1000;
 }
 
 export class ReuseBarrier {

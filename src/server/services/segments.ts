@@ -2,7 +2,8 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { takeId } from './ids.ts';
+import { takeIdIfAny } from './ids.ts';
+import { noteNumbers } from './promotion.ts';
 import { freeRestedIds, retireIds } from './reuse.ts';
 import {
   answerList,
@@ -34,11 +35,12 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
           return existing;
         }
         freeRestedIds(tx, ctx.steadyNow());
-        const ids = networksOf(tx).map((network) => ({
-          network: network.name,
-          id: takeId(tx, { field: 'segment', network, tenant, holder: name, id: wanted }),
-        }));
-        return tx.put('segment', key, { tenant, name, ids, ...born(ctx) });
+        const ids = networksOf(tx).flatMap((network) =>
+          takeIdIfAny(tx, { field: 'segment', network, tenant, holder: name, id: wanted }),
+        );
+        const made = tx.put('segment', key, { tenant, name, ids, ...born(ctx) });
+        noteNumbers(tx, 'segment', key);
+        return made;
       }),
     segmentList: async (_, { query }) =>
       store.read((tx) =>
@@ -62,6 +64,7 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
           );
         }
         tx.delete('segment', key);
+        noteNumbers(tx, 'segment', key);
         const tenantIds = must(tx, 'tenant', params.tenant).ids;
         retireIds(tx, { field: 'segment', owner: key, ids: old.ids, tenantIds }, timeText(ctx));
         return undefined;

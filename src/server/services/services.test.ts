@@ -92,16 +92,24 @@ test('N4 a new network gives ids to all that exists, or is refused as a whole', 
     tenants.map((t) => t.ids[0]?.id),
     [2, 1, 3],
   );
+  // Tenants that find no id there live under its shared identity; hosts cannot do without.
+  const layout = { host: 4, tenant: 1, segment: 5, endpoint: 6 };
+  await network(services, 'narrow', { cidr: '192.168.0.0/16', layout });
+  const { items: shared } = await services.tenantList(admin, none);
+  assert.deepEqual(
+    shared.map((t) => t.ids.find((id) => id.network === 'narrow')?.id),
+    [undefined, 1, undefined],
+  );
   const before = store.position();
   await assert.rejects(
-    network(services, 'narrow', {
-      cidr: '192.168.0.0/16',
-      layout: { host: 4, tenant: 1, segment: 5, endpoint: 6 },
+    network(services, 'tiny', {
+      cidr: '198.51.100.0/24',
+      layout: { ...layout, host: 1, segment: 1, endpoint: 5 },
     }),
-    (error: Error) => refusedWith('ids_exhausted')(error) && /tenant id/.test(error.message),
+    (error: Error) => refusedWith('ids_exhausted')(error) && /host id/.test(error.message),
   );
   assert.deepEqual(store.position(), before);
-  assert.equal((await services.networkList(admin, none)).items.length, 1);
+  assert.equal((await services.networkList(admin, none)).items.length, 2);
 });
 
 test('N5 deleting a network takes its ids away, and a network of that name starts anew', async () => {
@@ -307,20 +315,30 @@ test('T3 a network too narrow for the topology is refused, as is a topology too 
   );
 });
 
-test('I1 tenant and segment ids are unique, start at 1, run out by name, and are free after deletion', async () => {
+test('I1 tenant and segment ids are unique, start at 1, and go to whoever waited longest when they get free', async () => {
   const { services } = fresh();
   await network(services, 'main', { layout: { host: 8, tenant: 2, segment: 1, endpoint: 13 } });
   for (const name of ['a', 'b', 'c']) await tenant(services, name);
-  await assert.rejects(tenant(services, 'd'), refusedWith('ids_exhausted'));
-  await assert.rejects(tenant(services, 'd', { id: 1 }), refusedWith('id_taken'));
-  await assert.rejects(tenant(services, 'd', { id: 4 }), refusedWith('id_out_of_range'));
+  assert.deepEqual((await tenant(services, 'd')).ids, []);
+  await assert.rejects(tenant(services, 'e', { id: 1 }), refusedWith('id_taken'));
+  await assert.rejects(tenant(services, 'e', { id: 4 }), refusedWith('id_out_of_range'));
   await segment(services, 'a', 's');
-  await assert.rejects(segment(services, 'a', 't'), refusedWith('ids_exhausted'));
+  assert.deepEqual((await segment(services, 'a', 't')).ids, []);
+  await tenant(services, 'c2');
   assert.equal((await segment(services, 'b', 't')).ids[0]?.id, 1);
   await assert.rejects(services.tenantDelete(admin, named('a')), refusedWith('in_use'));
   await services.segmentDelete(admin, { params: { tenant: 'a', name: 's' }, query: {}, body: undefined });
+  const shown = (name: string) => services.tenantShow(admin, named(name));
+  assert.equal(
+    (await services.segmentShow(admin, { ...named('t'), params: { tenant: 'a', name: 't' } })).ids[0]?.id,
+    1,
+  );
+  await services.segmentDelete(admin, { params: { tenant: 'a', name: 't' }, query: {}, body: undefined });
   await services.tenantDelete(admin, named('a'));
-  assert.equal((await tenant(services, 'd')).ids[0]?.id, 1);
+  assert.equal((await shown('d')).ids[0]?.id, 1);
+  assert.deepEqual((await shown('c2')).ids, []);
+  await services.tenantDelete(admin, named('d'));
+  assert.equal((await shown('c2')).ids[0]?.id, 1);
   await assert.rejects(segment(services, 'nobody', 's'), refusedWith('not_found'));
 });
 

@@ -2,10 +2,11 @@
 import type { Host } from '#contract/model.ts';
 import { type Address, containsAddress, decode, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import type { Slot } from '#core/ipam/index.ts';
+import { numbersIn, type Slot } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { idSpace } from './ids.ts';
 import { type KnownNetwork, must, networksOf } from './shared.ts';
+import type { SharedBarrier } from './sharing.ts';
 import type { Input } from './types.ts';
 
 type Body = Input<'endpointCreate'>['body'];
@@ -15,6 +16,7 @@ export function slotsFor(
   tx: ReadTx,
   where: { readonly tenant: string; readonly segment: string },
   body: Body,
+  barrier: SharedBarrier,
 ): Slot[] {
   const tenant = must(tx, 'tenant', where.tenant);
   const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
@@ -27,11 +29,14 @@ export function slotsFor(
     const hostIds = serverIds(host, network.name);
     const address = fixed.get(network.name);
     if (address !== undefined) demandNotAgents(tx, host, network, address);
+    const numbers = numbersIn(network.name, tenant, segment);
+    const owner = `${where.tenant}/${where.segment}`;
+    const barred = numbers.tenantId === 0 ? barrier.barred(tx, network.name, hostIds, owner) : [];
     slots.push({
       network: network.name,
       hostIds,
-      tenantId: idIn(tenant.ids, network.name),
-      segmentId: idIn(segment.ids, network.name),
+      ...numbers,
+      ...(barred.length === 0 ? {} : { barred }),
       ...(address === undefined ? {} : { address }),
       ...(body.endpointId === undefined ? {} : { endpointId: body.endpointId }),
     });
@@ -43,12 +48,6 @@ function serverIds(host: Host, network: string): number[] {
   return host.ids.flatMap((entry) =>
     entry.network === network && entry.allocator === 'server' ? [entry.id] : [],
   );
-}
-
-function idIn(ids: readonly { network: string; id: number }[], network: string): number {
-  const entry = ids.find((candidate) => candidate.network === network);
-  if (entry === undefined) throw new RomanaError('internal', `An id of network ${network} is missing.`);
-  return entry.id;
 }
 
 /** By network name. */

@@ -2,7 +2,8 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { takeId } from './ids.ts';
+import { takeIdIfAny } from './ids.ts';
+import { noteNumbers } from './promotion.ts';
 import { freeRestedIds, retireIds } from './reuse.ts';
 import {
   answerList,
@@ -15,6 +16,7 @@ import {
   networksOf,
   timeText,
 } from './shared.ts';
+import { isolationChanged } from './sharing.ts';
 import type { Services } from './types.ts';
 
 type Mine = 'tenantCreate' | 'tenantList' | 'tenantShow' | 'tenantUpdate' | 'tenantDelete';
@@ -33,11 +35,12 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
           return existing;
         }
         freeRestedIds(tx, ctx.steadyNow());
-        const ids = networksOf(tx).map((network) => ({
-          network: network.name,
-          id: takeId(tx, { field: 'tenant', network, holder: name, id: wanted }),
-        }));
-        return tx.put('tenant', name, { name, isolation, ids, ...born(ctx) });
+        const ids = networksOf(tx).flatMap((network) =>
+          takeIdIfAny(tx, { field: 'tenant', network, holder: name, id: wanted }),
+        );
+        const made = tx.put('tenant', name, { name, isolation, ids, ...born(ctx) });
+        noteNumbers(tx, 'tenant', name);
+        return made;
       }),
     tenantList: async () => store.read((tx) => answerList(tx.list('tenant'), tx)),
     tenantShow: async (_, { params }) => store.read((tx) => must(tx, 'tenant', params.name)),
@@ -46,7 +49,10 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
         const old = must(tx, 'tenant', params.name);
         checkGuard('tenant', params.name, old.revision, query);
         const isolation = body.isolation ?? old.isolation;
-        return isolation === old.isolation ? old : tx.put('tenant', params.name, { ...old, isolation });
+        if (isolation === old.isolation) return old;
+        const next = tx.put('tenant', params.name, { ...old, isolation });
+        isolationChanged(tx, next);
+        return next;
       }),
     tenantDelete: (caller, { params, query }) =>
       store.transaction(actorOf(caller), (tx) => {
@@ -63,6 +69,7 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
           );
         }
         tx.delete('tenant', params.name);
+        noteNumbers(tx, 'tenant', params.name);
         retireIds(tx, { field: 'tenant', owner: params.name, ids: old.ids }, timeText(ctx));
         return undefined;
       }),

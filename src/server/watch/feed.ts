@@ -35,8 +35,10 @@ function objectEvent(kind: Kind, key: string, value: WatchedObjects[Kind]): Watc
 
 /** The item as this subscriber may see it; undefined when it may not. */
 export function seenBy({ host }: WatchFilter, item: FeedItem): WatchEvent | undefined {
-  if (host === null) return item.event;
-  if (item.kind === 'endpoint') return item.host === host ? item.event : undefined;
+  // What shared peers say is in the endpoints too, for those who see all of them.
+  if (host === null) return item.kind === 'sharedpeer' ? undefined : item.event;
+  if (item.kind === 'endpoint' || item.kind === 'sharedpeer')
+    return item.host === host ? item.event : undefined;
   return item.kind === 'host' && item.key !== host ? item.foreign : item.event;
 }
 

@@ -87,7 +87,8 @@ function* snapshot(store: Store, feed: Feed, filter: WatchFilter): Generator<Wat
   const told = new Map<string, number>();
   yield { type: 'snapshot' };
   for (const kind of kinds) {
-    const host = kind === 'endpoint' ? filter.host : null;
+    if (kind === 'sharedpeer' && filter.host === null) continue;
+    const host = kind === 'endpoint' || kind === 'sharedpeer' ? filter.host : null;
     let after: string | undefined;
     for (;;) {
       const options = {

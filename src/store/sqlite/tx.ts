@@ -78,6 +78,17 @@ export class SqlReadTx implements ReadTx {
     return new Map(rows.map((row) => [textOf(row['host']), numberOf(row['n'])]));
   }
 
+  hostsOf(prefix: string): string[] {
+    this.live();
+    const { from, to } = range({ prefix });
+    const rows = this.c.all(
+      "SELECT DISTINCT host FROM objects WHERE kind = 'endpoint' AND key >= ?1 AND key < ?2 ORDER BY host",
+      from,
+      to,
+    );
+    return rows.map((row) => textOf(row['host']));
+  }
+
   allocationsIn(
     network: string,
     first: Address,
@@ -170,7 +181,10 @@ export class SqlTx extends SqlReadTx implements Tx {
     const revision = hidden ? numberOf(old?.['revision']) + 1 : this.revision;
     const kept = (hidden ? value : { ...(value as object), revision }) as Stored<K>;
     const text = JSON.stringify(kept);
-    const host = kind === 'endpoint' ? (kept as WatchedObjects['endpoint']).host : null;
+    const host =
+      kind === 'endpoint' || kind === 'sharedpeer'
+        ? (kept as WatchedObjects['endpoint' | 'sharedpeer']).host
+        : null;
     this.c.run(
       `INSERT INTO objects (kind, key, revision, created, host, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
        ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, host = excluded.host, value = excluded.value`,
