@@ -25,7 +25,7 @@ import {
 } from './endpoints.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
-import { type Kernel, Reconciler } from './reconciler.ts';
+import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
 import { View, type ViewState } from './view.ts';
 
@@ -217,7 +217,7 @@ export class Agent {
       connected: this.#connected,
       applied: outcome?.applied === true ? outcome.position : null,
       known: this.#view.state?.position ?? null,
-      problems: [...(outcome?.problems ?? []), ...this.#reporter.problems],
+      problems: [...(outcome?.problems ?? []), ...endpointProblems(outcome), ...this.#reporter.problems],
       endpoints: outcome?.phases.size ?? 0,
       objects,
       counts: {
@@ -382,4 +382,11 @@ export class Agent {
         this.#options.log.error({ error: reason }, 'the view could not be saved; the last saved one stays');
       });
   }
+}
+
+/** Why single endpoints are not ready; the control plane hears it as part of each endpoint, whoever stands before the host reads it here. */
+function endpointProblems(outcome: Outcome | null): m.Problem[] {
+  return [...(outcome?.phases ?? [])].flatMap(([key, { problem }]) =>
+    problem === null ? [] : [{ code: problem.code, message: `Endpoint ${key}: ${problem.message}` }],
+  );
 }

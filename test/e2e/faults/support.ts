@@ -94,7 +94,8 @@ export async function eventually<T>(what: string, check: () => Promise<T>, timeo
       return await check();
     } catch (error) {
       if (performance.now() > limit) {
-        throw new Error(`not within ${timeoutMs / 1000} s: ${what}`, { cause: error });
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`not within ${timeoutMs / 1000} s: ${what}: ${why}`, { cause: error });
       }
     }
     await sleep(50);
