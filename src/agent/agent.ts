@@ -78,6 +78,8 @@ export interface AgentStatus {
 }
 
 const viewFile = 'view.json';
+/** Names the journal that holds all that the control plane had recorded; a crash before that leaves a journal that holds less. */
+const adoptedFile = 'adopted.json';
 /** The view changes in bursts; it is written when they settle. */
 const saveAfterMs = 500;
 /** A position alone is worth less: an older one costs some repeated events after a restart. */
@@ -91,7 +93,7 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly #endpoints: LocalEndpoints;
   #allocator: LocalAllocator | null = null;
-  /** The journal was new: what the server knows of our allocations comes first. */
+  /** The journal is new, or was never whole: what the server knows of our allocations comes first. */
   #mustAdopt = false;
   #ready = false;
   #connected = false;
@@ -152,7 +154,7 @@ export class Agent {
       log.warn({}, 'the saved view is damaged; waiting for the control plane');
     const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
     this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
-    this.#mustAdopt = this.#allocator.recovered === 'fresh';
+    this.#mustAdopt = (await files.read(adoptedFile)) !== adoptedText(this.#allocator);
     this.#ready = !this.#mustAdopt && this.#view.state !== null;
     log.info(
       { host, journal: this.#allocator.recovered, view: this.#view.state?.position ?? null },
@@ -233,7 +235,12 @@ export class Agent {
     const before = event.type === 'synced' ? [...(this.#view.state?.objects.network.keys() ?? [])] : [];
     const changed = this.#view.take(event);
     if (changed) this.#takeNetworks(event, before);
-    if (event.type === 'synced' || event.type === 'position') this.#connected = true;
+    if (event.type === 'synced' || event.type === 'position') {
+      const back = !this.#connected;
+      this.#connected = true;
+      // What came to be while the control plane was away waits to be told.
+      if (back) this.#reporter.wake();
+    }
     if (!changed) return;
     this.#saveSoon(event.type === 'position' ? savePositionAfterMs : saveAfterMs);
     if (event.type === 'synced') {
@@ -327,6 +334,7 @@ export class Agent {
         { endpoints: recorded.length },
         'new journal: endpoints taken over from the control plane',
       );
+    await this.#options.files.write(adoptedFile, adoptedText(allocator));
   }
 
   #local(): WiredEndpoint[] {
@@ -389,4 +397,8 @@ function endpointProblems(outcome: Outcome | null): m.Problem[] {
   return [...(outcome?.phases ?? [])].flatMap(([key, { problem }]) =>
     problem === null ? [] : [{ code: problem.code, message: `Endpoint ${key}: ${problem.message}` }],
   );
+}
+
+function adoptedText({ generation }: LocalAllocator): string {
+  return JSON.stringify({ version: 1, generation });
 }
