@@ -102,12 +102,15 @@ export async function eventually<T>(what: string, check: () => Promise<T>, timeo
   }
 }
 
-/** Until every host has applied the newest revision. */
+/** Until every host that has an agent in the lab has applied the newest revision. */
 export function settled(lab: Lab): Promise<void> {
+  const running = new Set(lab.plan.hosts.map(({ name }) => name));
   return eventually('applied everywhere', async () => {
     const { hosts } = await lab.client.status();
     assert.deepEqual(
-      hosts.filter(({ joined, current }) => !joined || !current).map(({ name }) => name),
+      hosts
+        .filter(({ name, joined, current }) => running.has(name) && (!joined || !current))
+        .map(({ name }) => name),
       [],
     );
   });
