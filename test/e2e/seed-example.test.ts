@@ -49,8 +49,15 @@ if (inPrivateNamespaces(import.meta.url)) {
 
   test('host 1: `romana agent endpoint create … --endpoint-id 11` gives 10.1.1.27 and its IPv6 twin', async () => {
     const text = await agentCli(
-      ...['endpoint', 'create', 'acme/web/vm1', '--endpoint-id', '11', '--netns', netns('vm1')],
-      ...['-o', 'json'],
+      'endpoint',
+      'create',
+      'acme/web/vm1',
+      '--endpoint-id',
+      '11',
+      '--netns',
+      netns('vm1'),
+      '-o',
+      'json',
     );
     const made = JSON.parse(text) as Endpoint;
     assert.deepEqual(addresses(made), [...expected.h1]);
@@ -103,8 +110,17 @@ if (inPrivateNamespaces(import.meta.url)) {
     await cli('endpoint', 'delete', 'acme/web/vm2');
     const text = await eventually('the id is free again', () =>
       cli(
-        ...['endpoint', 'create', 'acme/web/vm2', '--host', 'h2', '--endpoint-id', '11'],
-        ...['--netns', netns('vm2'), '-o', 'json'],
+        'endpoint',
+        'create',
+        'acme/web/vm2',
+        '--host',
+        'h2',
+        '--endpoint-id',
+        '11',
+        '--netns',
+        netns('vm2'),
+        '-o',
+        'json',
       ),
     );
     assert.deepEqual(addresses(JSON.parse(text) as Endpoint), [...expected.h2]);
@@ -147,8 +163,19 @@ if (inPrivateNamespaces(import.meta.url)) {
       assert.deepEqual(answer6['ids'], { host: n, ...ids });
       assert.deepEqual([answer6['hostCidr'], answer6['block']], [`fd10:${n}::/32`, `fd10:${n}:1:1::/64`]);
       const encode = await cli(
-        ...['address', 'encode', '--network', 'v4', '--host', host, '--tenant', 'acme', '--segment', 'web'],
-        ...['--endpoint', '11', '-q'],
+        'address',
+        'encode',
+        '--network',
+        'v4',
+        '--host',
+        host,
+        '--tenant',
+        'acme',
+        '--segment',
+        'web',
+        '--endpoint',
+        '11',
+        '-q',
       );
       assert.equal(encode.trim(), four);
     }
