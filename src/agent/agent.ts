@@ -27,7 +27,7 @@ import {
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
-import { type Kernel, Reconciler } from './reconciler.ts';
+import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
 import { SavedView, type StateFiles } from './saved-view.ts';
 import { View, type ViewState } from './view.ts';
@@ -76,6 +76,8 @@ export interface AgentStatus {
   readonly writes: number;
 }
 
+/** Names the journal that holds all that the control plane had recorded; a crash before that leaves a journal that holds less. */
+const adoptedFile = 'adopted.json';
 const adoptAgainMs = 1000;
 
 export class Agent {
@@ -85,7 +87,7 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly #endpoints: LocalEndpoints;
   #allocator: LocalAllocator | null = null;
-  /** The journal was new: what the server knows of our allocations comes first. */
+  /** The journal is new, or was never whole: what the server knows of our allocations comes first. */
   #mustAdopt = false;
   #ready = false;
   #connected = false;
@@ -147,11 +149,11 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const { journal, clock, random, log, host } = this.#options;
+    const { files, journal, clock, random, log, host } = this.#options;
     await this.#saved.load();
     const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
     this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
-    this.#mustAdopt = this.#allocator.recovered === 'fresh';
+    this.#mustAdopt = (await files.read(adoptedFile)) !== adoptedText(this.#allocator);
     this.#ready = !this.#mustAdopt && this.#view.state !== null;
     log.info(
       { host, journal: this.#allocator.recovered, view: this.#view.state?.position ?? null },
@@ -212,7 +214,7 @@ export class Agent {
       connected: this.#connected,
       applied: outcome?.applied === true ? outcome.position : null,
       known: this.#view.state?.position ?? null,
-      problems: [...(outcome?.problems ?? []), ...this.#reporter.problems],
+      problems: [...(outcome?.problems ?? []), ...endpointProblems(outcome), ...this.#reporter.problems],
       endpoints: outcome?.phases.size ?? 0,
       objects,
       counts: {
@@ -228,7 +230,12 @@ export class Agent {
     const before = event.type === 'synced' ? [...(this.#view.state?.objects.network.keys() ?? [])] : [];
     const changed = this.#view.take(event);
     if (changed) this.#takeNetworks(event, before);
-    if (event.type === 'synced' || event.type === 'position') this.#connected = true;
+    if (event.type === 'synced' || event.type === 'position') {
+      const back = !this.#connected;
+      this.#connected = true;
+      // What came to be while the control plane was away waits to be told.
+      if (back) this.#reporter.wake();
+    }
     if (!changed) return;
     if (event.type === 'position') this.#saved.positioned(event.position);
     else this.#saved.changed();
@@ -323,6 +330,7 @@ export class Agent {
         { endpoints: recorded.length },
         'new journal: endpoints taken over from the control plane',
       );
+    await this.#options.files.write(adoptedFile, adoptedText(allocator));
   }
 
   #local(): WiredEndpoint[] {
@@ -357,4 +365,15 @@ export class Agent {
     if (this.#allocator === null) throw new RomanaError('unavailable', 'The agent is starting.');
     return this.#allocator;
   }
+}
+
+/** Why single endpoints are not ready; the control plane hears it as part of each endpoint, whoever stands before the host reads it here. */
+function endpointProblems(outcome: Outcome | null): m.Problem[] {
+  return [...(outcome?.phases ?? [])].flatMap(([key, { problem }]) =>
+    problem === null ? [] : [{ code: problem.code, message: `Endpoint ${key}: ${problem.message}` }],
+  );
+}
+
+function adoptedText({ generation }: LocalAllocator): string {
+  return JSON.stringify({ version: 1, generation });
 }

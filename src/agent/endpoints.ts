@@ -150,12 +150,11 @@ export class LocalEndpoints {
         await allocator.release(wanted.key, { uid: held.allocation.uid });
         await this.#options.reconcile();
       }
+      // What the whole pass lacked is not the caller's mistake: the same question may succeed later.
       throw new RomanaError(
-        'attachment_invalid',
+        outcome?.applied === true ? 'attachment_invalid' : 'kernel_refused',
         problem?.message ?? 'The endpoint could not be wired; see `romana agent status`.',
-        {
-          details: { endpoint: wanted.key, cause: problem?.code },
-        },
+        { details: { endpoint: wanted.key, cause: problem?.code } },
       );
     }
     return this.#describe(held, wired?.phase ?? 'pending');

@@ -140,8 +140,10 @@ export class Reconciler {
 
   /** Resolves with the outcome of a pass that begins after this call; null when nothing is known yet. */
   reconcile(): Promise<Outcome | null> {
+    // Also in the moment after a pass, when the next one is promised and has not begun.
+    if (this.#next !== null) return this.#next;
     if (this.#running === null) return (this.#running = this.#guarded());
-    this.#next ??= this.#running
+    this.#next = this.#running
       .catch(() => undefined)
       .then(() => {
         this.#next = null;

@@ -53,6 +53,8 @@ export class Reporter {
   readonly #sent = new Map<string, { readonly text: string; readonly at: number }>();
   #rejected = new Map<string, m.Problem>();
   #lastReport = '';
+  /** Monotonic time; looks that find nothing to say do not put it off. */
+  #heartbeatDue = Number.NEGATIVE_INFINITY;
   #busy = false;
   #again = false;
   #stopped = false;
@@ -97,13 +99,14 @@ export class Reporter {
     }
     this.#busy = false;
     if (this.#stopped) return;
-    const { heartbeatMs, timers, random } = this.#options;
+    const { heartbeatMs, timers, random, clock } = this.#options;
     const backOff =
       Math.min(heartbeatMs, 250 * 2 ** Math.min(this.#failures, 8)) * (0.5 + random.fraction() / 2);
-    this.#cancelTimer = timers.after(this.#failures > 0 ? backOff : heartbeatMs, () => {
-      this.#lastReport = '';
-      this.wake();
-    });
+    // Nothing could be told while the state was unknown: then look again after a whole beat.
+    const beat = this.#heartbeatDue - clock.monotonic();
+    this.#cancelTimer = timers.after(this.#failures > 0 ? backOff : beat > 0 ? beat : heartbeatMs, () =>
+      this.wake(),
+    );
   }
 
   async #report(): Promise<void> {
@@ -112,9 +115,11 @@ export class Reporter {
     const report = this.#difference(state);
     const text = JSON.stringify(report);
     const differences = report.registered.length + report.phases.length + report.gone.length;
-    if (differences === 0 && text === this.#lastReport) return;
+    const now = this.#options.clock.monotonic();
+    if (differences === 0 && text === this.#lastReport && now < this.#heartbeatDue) return;
     const answer = await this.#options.send(report);
     this.#lastReport = differences === 0 ? text : '';
+    this.#heartbeatDue = now + this.#options.heartbeatMs;
     this.#remember(report, answer);
     if (differences >= batch) this.#again = true;
   }

@@ -63,7 +63,7 @@ export class View {
       case 'position':
         break;
     }
-    if (this.#incoming !== null) return false;
+    if (this.#incoming !== null || samePosition(this.#position, event.position)) return false;
     this.#position = event.position;
     return true;
   }
@@ -102,6 +102,10 @@ export class View {
       return false;
     }
   }
+}
+
+function samePosition(a: m.Position | null, b: m.Position): boolean {
+  return a?.incarnation === b.incarnation && a.revision === b.revision;
 }
 
 function put<K extends Kind>(tables: Tables, kind: K, key: string, value: WatchedObjects[K]): void {

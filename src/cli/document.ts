@@ -37,7 +37,7 @@ const fileErrors: Readonly<Record<string, string>> = {
 
 /** JSON is YAML, so one parser reads both. Aliases are cheap to write and dear to expand: a few are fine, a bomb is refused. */
 export async function parseDocument(text: string, shownAs: string): Promise<unknown> {
-  const { parseDocument: parse } = await import('yaml');
+  const { parseDocument: parse } = await import('./yaml.ts');
   const document = parse(text, { prettyErrors: true, uniqueKeys: true, version: '1.2' });
   const [error] = document.errors;
   if (error !== undefined) {

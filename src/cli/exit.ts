@@ -63,7 +63,8 @@ const hints: Partial<Record<ErrorCode, string>> = {
   forbidden: 'this needs the role admin; `romana token create NAME --role admin` makes such a token',
   not_found: 'the command `list` of the same kind of object shows the names there are',
   revision_conflict: 'show the object again and repeat the change with its new revision',
-  internal: 'this is a defect in Romana; the log of the server has the details',
+  internal:
+    'this is a defect in Romana; report it, with the log of the server or agent if that gave this answer',
 };
 
 interface ErrorBody {

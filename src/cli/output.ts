@@ -23,7 +23,7 @@ export type Item = Readonly<Record<string, unknown>>;
 
 export async function dump(value: unknown, format: 'json' | 'yaml'): Promise<string> {
   if (format === 'json') return `${JSON.stringify(value, null, 2)}\n`;
-  const { stringify } = await import('yaml');
+  const { stringify } = await import('./yaml.ts');
   return stringify(value, { lineWidth: 0 });
 }
 

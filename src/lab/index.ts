@@ -34,9 +34,8 @@ export async function labShell(input: {
   readonly lab?: string | undefined;
 }): Promise<number> {
   const namespace = namespaceOf(input.name);
-  const argv =
-    input.argv === undefined || input.argv.length === 0 ? [process.env['SHELL'] || '/bin/sh'] : input.argv;
-  return enter(namespace, argv, input.lab);
+  const argv = withoutDashes(input.argv ?? []);
+  return enter(namespace, argv.length === 0 ? [process.env['SHELL'] || '/bin/sh'] : argv, input.lab);
 }
 
 /** A command in the control plane's namespace, or another. */

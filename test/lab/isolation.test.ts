@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabDocument } from '#contract/lab.ts';
 import { findLabs } from '#lab/find.ts';
@@ -24,6 +24,12 @@ interface Started {
   seen(text: string): Promise<void>;
 }
 
+const children: ChildProcess[] = [];
+// Those of tests that failed too: they would keep this process from ending.
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
 function start(args: readonly string[], launcher: readonly string[] = []): Started {
   const mark = `ROMANA_LAB_TEST=${randomUUID()}`;
   const [name = '', value = ''] = mark.split('=');
@@ -32,6 +38,7 @@ function start(args: readonly string[], launcher: readonly string[] = []): Start
     env: { ...process.env, [name]: value },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  children.push(child);
   let out = '';
   let err = '';
   const waiting = new Set<() => void>();
@@ -192,6 +199,29 @@ test('two labs at once do not see each other; commands enter the one that is cho
     await nothingLeft(lab.mark, [namespaces[i] ?? 'none']);
   }
   assert.deepEqual(machine(), before);
+});
+
+test('every command that the lab proposes works as it is printed', async () => {
+  const lab = start(['--hosts', '2', '--racks', '2']);
+  await lab.seen('one aggregate per rack');
+  const inside = insideOf(lab) ?? 0;
+  const hints = [...lab.out().matchAll(/^ {2}romana (lab (?:exec|shell) .*?)(?: {2,}# .*)?$/gm)].map(
+    ([, words]) => (words ?? '').split(' '),
+  );
+  assert.equal(hints.length, 5, lab.out());
+  for (const [lab, verb, ...rest] of hints as [string, string, ...string[]][]) {
+    // a ping ends after one answer, a shell at the end of its input
+    const words = rest.includes('ping') ? [...rest, '-c', '1', '-W', '10'] : rest;
+    const out = execFileSync(process.execPath, [cli, lab, verb, '--lab', String(inside), ...words], {
+      encoding: 'utf8',
+      input: 'ip -brief link show lo; romana agent status -o json\n',
+      env: { ...process.env, SHELL: '/bin/sh' },
+    });
+    assert.notEqual(out, '', words.join(' '));
+    if (rest.length === 1) assert.match(out, /^lo [^]*"ready": true/);
+  }
+  lab.child.kill('SIGINT');
+  assert.equal(await lab.ended, 0, lab.err());
 });
 
 for (const moment of ['', 'underlay', 'control plane', 'agents', 'probing', 'until Ctrl-C']) {

@@ -22,8 +22,7 @@ export function inPrivateNamespaces(
 ): boolean {
   const file = fileURLToPath(fileUrl);
   if (process.env['ROMANA_TEST_NS'] === file) {
-    must(['mount', '-t', 'tmpfs', 'tmpfs', '/run']);
-    must(['ip', 'link', 'set', 'lo', 'up']);
+    furnish();
     return true;
   }
   test(`in private namespaces: ${file.slice(file.lastIndexOf('/') + 1)}`, async (t) => {
@@ -41,27 +40,27 @@ export function inPrivateNamespaces(
   return false;
 }
 
+/** In fresh private namespaces, first of all: an own /run and a loopback that is up. */
+export function furnish(): void {
+  must(['mount', '-t', 'tmpfs', 'tmpfs', '/run']);
+  must(['ip', 'link', 'set', 'lo', 'up']);
+}
+
+/** What comes before a command to run it in fresh private namespaces that die with the caller. */
+export function privately(): string[] {
+  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const apart = ['--net', '--mount', '--pid', '--mount-proc', '--fork', '--kill-child'];
+  return ['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', ...user, ...apart, '--'];
+}
+
 function runInside(file: string, timeoutMs: number): Promise<{ code: number | string; output: string }> {
   const env: NodeJS.ProcessEnv = { ...process.env, ROMANA_TEST_NS: file };
   // Set by an outer `node --test`: it would make the inner one speak a binary protocol.
   delete env['NODE_TEST_CONTEXT'];
-  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-  const argv = [
-    '--pdeathsig',
-    'KILL',
-    '--',
-    'unshare',
-    ...user,
-    '--net',
-    '--mount',
-    '--pid',
-    '--mount-proc',
-    '--fork',
-    '--kill-child',
-  ];
+  const [program = '', ...argv] = privately();
   const node = [process.execPath, '--test', '--test-isolation=none', '--test-reporter=tap', file];
   return new Promise((resolve, reject) => {
-    const child = spawn('setpriv', [...argv, '--', ...node], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, [...argv, ...node], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     const add = (chunk: Buffer): void => void (output += chunk.toString('utf8'));
     child.stdout.on('data', add);

@@ -94,19 +94,23 @@ export async function eventually<T>(what: string, check: () => Promise<T>, timeo
       return await check();
     } catch (error) {
       if (performance.now() > limit) {
-        throw new Error(`not within ${timeoutMs / 1000} s: ${what}`, { cause: error });
+        const why = error instanceof Error ? error.message : String(error);
+        throw new Error(`not within ${timeoutMs / 1000} s: ${what}: ${why}`, { cause: error });
       }
     }
     await sleep(50);
   }
 }
 
-/** Until every host has applied the newest revision. */
+/** Until every host that has an agent in the lab has applied the newest revision. */
 export function settled(lab: Lab): Promise<void> {
+  const running = new Set(lab.plan.hosts.map(({ name }) => name));
   return eventually('applied everywhere', async () => {
     const { hosts } = await lab.client.status();
     assert.deepEqual(
-      hosts.filter(({ joined, current }) => !joined || !current).map(({ name }) => name),
+      hosts
+        .filter(({ name, joined, current }) => running.has(name) && (!joined || !current))
+        .map(({ name }) => name),
       [],
     );
   });

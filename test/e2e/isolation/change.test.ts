@@ -34,6 +34,7 @@ if (inPrivateNamespaces(import.meta.url)) {
   let d2: Placed; // acme/db on h2
   let g2: Placed; // globex/web on h2, always open
   let i2: Placed; // initech/web on h2, always isolated
+  // All below the ports that the kernel gives to probes: one of those may still be closing where a flow is to begin.
   let nextPort = 20_000;
 
   before(async () => {
@@ -56,7 +57,7 @@ if (inPrivateNamespaces(import.meta.url)) {
     await setIsolation(lab, 'acme', 'segment');
     await watch(lab, 'i2', { strangers: 'udp dport 9 udp sport 9009' });
     for (const name of ['w1', 'w2', 'd1', 'd2', 'h1', outside.name])
-      await watch(lab, name, { cuttable: 'meta l4proto { tcp, udp } th dport 30000-39999' });
+      await watch(lab, name, { cuttable: 'meta l4proto { tcp, udp } th dport 10000-19999' });
   });
   after(() => {
     endStreams();
@@ -164,7 +165,7 @@ if (inPrivateNamespaces(import.meta.url)) {
 
   test('C2 flows between segments are cut in both directions when they become forbidden; others lose nothing; allowed again, the same flows go on', async () => {
     await setIsolation(lab, 'acme', 'tenant');
-    nextPort = 30_000;
+    nextPort = 10_000;
     const doomed = await begin(
       both((family) =>
         (['tcp', 'udp', 'icmp'] as const).flatMap((protocol) => [
@@ -209,7 +210,7 @@ if (inPrivateNamespaces(import.meta.url)) {
     const wishes = both((family) => [
       { protocol: 'tcp', from: here(w1, family), to: here(d2, family) },
       { protocol: 'udp', from: here(w2, family), to: here(d1, family) },
-    ]).map((wish, i) => ({ ...wish, port: 31_000 + i }));
+    ]).map((wish, i) => ({ ...wish, port: 12_000 + i }));
     const first = await Promise.all(wishes.map((wish) => Stream.begin(wish)));
     await allFlow(first);
     await setIsolation(lab, 'acme', 'segment');
@@ -219,7 +220,7 @@ if (inPrivateNamespaces(import.meta.url)) {
     for (const host of ['h1', 'h2']) {
       for (const set of ['cut4', 'cut6']) {
         const { stdout } = await lab.exec(host, ['nft', '-j', 'list', 'set', 'inet', 'romana', set]);
-        assert.doesNotMatch(stdout, /[^0-9]3[12]00\d[^0-9]/, `${set} of ${host}`);
+        assert.doesNotMatch(stdout, /[^0-9]1[23]00\d[^0-9]/, `${set} of ${host}`);
       }
     }
     const second = await Promise.all(wishes.map((wish) => Stream.begin(wish)));
@@ -230,7 +231,7 @@ if (inPrivateNamespaces(import.meta.url)) {
 
   test('C4 a flow is cut although its reverse direction stays allowed; the flows that go the allowed way live on', async () => {
     await setIsolation(lab, 'acme', 'open');
-    nextPort = 32_000;
+    nextPort = 14_000;
     // forbidden in a moment: in from outside, up to the hosts; both may still be reached the other way round
     const doomed = await begin(
       both((family) => [
@@ -279,7 +280,7 @@ if (inPrivateNamespaces(import.meta.url)) {
     await setIsolation(lab, 'acme', 'segment');
     await set('v4', 'allow');
     await set('v6', 'allow');
-    nextPort = 33_000;
+    nextPort = 16_000;
     const [four, six] = await begin(
       both((family) => [{ protocol: 'tcp', from: here(w1, family), to: hostSide('h1', family) }]),
     );

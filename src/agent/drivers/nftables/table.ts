@@ -1,5 +1,5 @@
 /** The table as the kernel has it, read from `nft -j list table inet romana`. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { formatAddress, tryParseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { BaseHook, RuleSpec } from '../../rules/ruleset.ts';
@@ -24,7 +24,7 @@ export interface KernelTable {
 
 /** What stands in the kernel beside a rule: enough to know it again after a restart without memory. */
 export function ruleComment(rule: RuleSpec): string {
-  return `${rule.id.slice(0, 100)} ${createHash('sha256').update(rule.text).digest('hex').slice(0, 12)}`;
+  return `${rule.id.slice(0, 100)} ${hash('sha256', rule.text).slice(0, 12)}`;
 }
 
 type Json = Record<string, unknown>;

@@ -222,16 +222,23 @@ export class Stream {
     return this.#all('stat');
   }
 
-  /** Until each side has taken in `more` messages more than now. */
+  /**
+   * Until each side has taken in `more` messages more than now. TCP tries again at ever longer intervals, after some lost packets
+   * half a minute apart: the neighbour tables are shared with all that runs on the machine and may be full for a while.
+   */
   async flows(more = 20): Promise<void> {
     const start = await this.stat();
     let now = start;
-    await eventually(`sure that ${this.name} flows`, async () => {
-      now = await this.stat();
-      return now.from.received >= start.from.received + more && now.to.received >= start.to.received + more
-        ? true
-        : undefined;
-    }).catch((error: unknown) => {
+    await eventually(
+      `sure that ${this.name} flows`,
+      async () => {
+        now = await this.stat();
+        return now.from.received >= start.from.received + more && now.to.received >= start.to.received + more
+          ? true
+          : undefined;
+      },
+      70_000,
+    ).catch((error: unknown) => {
       throw new Error(`${this.name} does not flow: ${JSON.stringify({ start, now })}`, { cause: error });
     });
   }
