@@ -344,10 +344,7 @@ test('P1 without a group, labels place a host in the emptiest group that matches
     groups.push((await host(w.services, `h${i}`, { labels: { zone: 'a' } })).group);
   assert.deepEqual(groups, ['r1', 'r3', 'r1', 'r3']);
   for (const labels of [{}, { zone: 'd' }, { rack: 'r4' }])
-    await assert.rejects(
-      host(w.services, 'h9', { labels }),
-      refusedWith('group_unknown'),
-    );
+    await assert.rejects(host(w.services, 'h9', { labels }), refusedWith('group_unknown'));
   // Asked again it is the same host; a group that is stated wins over labels.
   assert.equal((await host(w.services, 'h1', { labels: { zone: 'a' } })).group, 'r1');
   assert.equal((await host(w.services, 'h5', { group: 'r2', labels: { zone: 'a' } })).group, 'r2');
