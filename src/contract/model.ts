@@ -446,6 +446,11 @@ export const HostReport = z
       .max(4096)
       .default([])
       .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+    wanted: z
+      .array(z.strictObject({ network: name, ids: z.int().min(1).max(65536) }))
+      .max(1024)
+      .optional()
+      .describe('Host ids that the agent should hold in all, because its blocks run full'),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z

@@ -39,6 +39,9 @@ const applied = (w: World, name: string, position = w.store.position()) =>
       registered: [],
       phases: [],
       gone: [],
+      acknowledged: null,
+      holds: 0,
+      orphans: [],
     },
   });
 const ids = (h: Host, name = 'main') => h.ids.flatMap((one) => (one.network === name ? [one.id] : []));
@@ -230,6 +233,9 @@ test('G10 a request waits for the routes, and no longer than its patience', asyn
       registered: [],
       phases: [],
       gone: [],
+      acknowledged: null,
+      holds: 0,
+      orphans: [],
     },
   });
   assert.deepEqual((await made).addresses, [{ network: 'main', address: '10.3.1.17' }]);

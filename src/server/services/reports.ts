@@ -39,7 +39,9 @@ export function reportServices(
       const acknowledges = store.read((tx) => barrier.due(tx, host));
       const routed = store.read((tx) => growth.due(tx, host));
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
-      if (quiet && persist === undefined && !acknowledges && !routed && !rested) return { rejected: [] };
+      const lacks = growth.lacks(host, body.wanted ?? []);
+      if (quiet && persist === undefined && !acknowledges && !routed && !rested && !lacks)
+        return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
@@ -51,6 +53,7 @@ export function reportServices(
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (rested) freeRestedIds(tx, ctx.steadyNow());
         if (routed) growth.settle(tx);
+        if (lacks) growth.give(tx, current.name, body.wanted ?? []);
         return { rejected };
       });
     },
