@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import * as fc from 'fast-check';
-import type { Host, TopologyDiff } from '#contract/model.ts';
+import type { Host } from '#contract/model.ts';
+import type { TopologyDiff } from '#contract/topology.ts';
 import { isRomanaError } from '#core/errors.ts';
 import { refusedWith } from '#store/conformance.ts';
 import { admin, type World, world } from '../testing.ts';
