@@ -111,7 +111,13 @@ export const Topology = z
   .meta({ id: 'Topology' });
 export const Allocator = z.enum(['agent', 'server']).describe('Who gives out the addresses of a host id');
 export const HostId = z
-  .object({ network: z.string(), id, allocator: Allocator, cidr: z.string() })
+  .object({
+    network: z.string(),
+    id,
+    allocator: Allocator,
+    cidr: z.string(),
+    grown: z.boolean().optional().describe('Taken because blocks ran full; goes back when it is empty'),
+  })
   .describe('A value of the host field held by a host')
   .meta({ id: 'HostId' });
 export const HostReservation = z
@@ -125,6 +131,7 @@ export const HostReservation = z
         revision: z.int().describe('Every agent that joined has to apply this one'),
         id: id.describe('Host id granted as soon as it is active'),
         allocator: Allocator,
+        grown: z.boolean().optional(),
         switches: z.boolean().describe('An operator has to confirm that the switches have the route'),
         waitingFor: z.array(z.string()).describe('Hosts, and "switches"; told by show and list alone'),
       })

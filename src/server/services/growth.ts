@@ -92,7 +92,11 @@ export class Growth {
         const count = Math.min(ids - agentIds(held, network.name), Math.max(1, room));
         let next: Granted;
         try {
-          next = furtherHostId(tx, { ...old, ...held }, network, { allocator: 'agent', count });
+          next = furtherHostId(tx, { ...old, ...held }, network, {
+            allocator: 'agent',
+            count,
+            grown: true,
+          });
         } catch (error) {
           if (!isRomanaError(error) || error.code !== 'ids_exhausted') throw error;
           break;
