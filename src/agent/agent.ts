@@ -24,6 +24,7 @@ import {
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
+import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
@@ -86,6 +87,7 @@ export class Agent {
   readonly #reconciler: Reconciler;
   readonly #reporter: Reporter;
   readonly #endpoints: LocalEndpoints;
+  readonly #waiting: Waiting;
   #allocator: LocalAllocator | null = null;
   /** The journal is new, or was never whole: what the server knows of our allocations comes first. */
   #mustAdopt = false;
@@ -119,6 +121,7 @@ export class Agent {
         this.#reporter.wake();
       },
     });
+    this.#waiting = new Waiting(timers);
     this.#reporter = new Reporter({
       host,
       version: options.version,
@@ -135,7 +138,16 @@ export class Agent {
         const claims = this.#openAllocator().claims().map(claimOf);
         const holdings = holdingsOf([...claims, ...this.#maybeWired.list()], view.objects);
         const problems = outcome?.problems ?? [];
-        return { view, local: this.#local(), outcome, problems, saved: this.#saved.position, holdings };
+        const wanted = wantedIds(view.objects, host, this.#openAllocator().usage(), this.#waiting.list());
+        return {
+          view,
+          local: this.#local(),
+          outcome,
+          problems,
+          saved: this.#saved.position,
+          holdings,
+          wanted,
+        };
       },
     });
     this.#endpoints = new LocalEndpoints({
@@ -145,6 +157,12 @@ export class Agent {
       reconcile: () => this.#reconciler.reconcile(),
       last: () => this.#reconciler.last,
       now: () => new Date(clock.now()).toISOString(),
+      growth: (full) => {
+        if (!this.#connected) return Promise.resolve(false);
+        const granted = this.#waiting.forIds(full);
+        this.#reporter.wake();
+        return granted;
+      },
     });
   }
 
@@ -167,6 +185,7 @@ export class Agent {
       (error) => {
         if (this.#connected) log.warn({ code: error.code }, `control plane away: ${error.message}`);
         this.#connected = false;
+        this.#waiting.away();
       },
     );
   }
@@ -239,6 +258,8 @@ export class Agent {
     if (!changed) return;
     if (event.type === 'position') this.#saved.positioned(event.position);
     else this.#saved.changed();
+    const ofHost = event.type === 'object' && event.kind === 'host' && event.key === this.#options.host;
+    if (ofHost || event.type === 'synced') this.#waiting.changed();
     if (event.type === 'synced') {
       if (this.#mustAdopt) this.#adopt();
       else this.#ready = true;

@@ -325,3 +325,40 @@ test('a power failure in the middle of a write is not answered', async () => {
   );
   assert.deepEqual((await start(fs.afterPowerFailure(1))).list(), []);
 });
+
+test('an address of the shared identity is given again to its own segment alone, also after a crash and a compaction', async () => {
+  const fs = new FakeFs();
+  const clock = new FakeClock();
+  // Three shared addresses: one bit of segment, one of endpoint.
+  const shared = (key: string): Wanted => ({
+    key,
+    question: '',
+    slots: [{ network: 'few', hostIds: [1], tenantId: 0, segmentId: 0 }],
+  });
+  const few = [network('few', '10.0.0.0/24', '2/4/1/1')];
+  const open = () => LocalAllocator.open({ dir: 'dir', networks: few, clock, random, log, fs });
+  let allocator = await open();
+  const first = await allocator.allocate(shared('a/web/1'), null);
+  await allocator.allocate(shared('a/web/2'), null);
+  await allocator.release('a/web/1', {});
+  clock.pass(2000);
+  assert.notEqual(text(await allocator.allocate(shared('b/web/1'), null)), text(first), 'a fresh one');
+  for (let turn = 0; turn < 3; turn++) {
+    await assert.rejects(allocator.allocate(shared('b/web/2'), null), code('block_full'));
+    await assert.rejects(allocator.allocate(shared('a/db/1'), null), code('block_full'));
+    const fixed = { ...shared('b/web/3'), slots: [{ ...shared('').slots[0]!, endpointId: 1 }] };
+    await assert.rejects(allocator.allocate(fixed, null), code('address_quarantined'));
+    assert.equal(text(await allocator.allocate(shared(`a/web/again${turn}`), null)), text(first));
+    await allocator.release(`a/web/again${turn}`, {});
+    clock.pass(2000);
+    await allocator.close();
+    allocator = await open();
+  }
+  // Release and wish in one write are decided one after the other.
+  await allocator.allocate(shared('a/web/last'), null);
+  const [released, taken] = await Promise.allSettled([
+    allocator.release('a/web/last', {}),
+    allocator.allocate(shared('b/web/4'), null),
+  ]);
+  assert.deepEqual([released.status, taken.status], ['fulfilled', 'rejected']);
+});

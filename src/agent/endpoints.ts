@@ -18,7 +18,7 @@ import {
   parseAddress,
   parseCidr,
 } from '#core/address/index.ts';
-import { RomanaError } from '#core/errors.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
 import { type IpamNetwork, numbersIn, type Slot, type Wanted } from '#core/ipam/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
@@ -90,6 +90,8 @@ export interface EndpointsOptions {
   /** What the last finished pass came to. */
   readonly last: () => Outcome | null;
   readonly now: () => string;
+  /** Waits for a further host id; answers whether it makes sense to try again. */
+  readonly growth: (full: Slot) => Promise<boolean>;
 }
 
 export class LocalEndpoints {
@@ -128,18 +130,7 @@ export class LocalEndpoints {
       sourcePrefixes: input.sourcePrefixes ?? [],
       createdAt: this.#options.now(),
     };
-    // The view may change until the decision, and while it is made durable.
-    const stands = (): void => {
-      const again = wantedOf(this.#options.view().objects, this.#options.host, input);
-      if (!isDeepStrictEqual(again.slots, wanted.slots)) throw changedMeanwhile(wanted.key);
-    };
-    const held = await allocator.allocate(wanted, wiring as never, stands);
-    try {
-      stands();
-    } catch (error) {
-      if (before === undefined) await allocator.release(wanted.key, { uid: held.allocation.uid });
-      throw error;
-    }
+    const held = await this.#allocate(wanted, input, wiring, before === undefined);
     const outcome = await this.#options.reconcile();
     const wired = outcome?.phases.get(wanted.key);
     const problem =
@@ -158,6 +149,34 @@ export class LocalEndpoints {
       );
     }
     return this.#describe(held, wired?.phase ?? 'pending');
+  }
+
+  /** A full block is no refusal while the host can get a further id. `fresh`: the endpoint was not there before. */
+  async #allocate(wanted: Wanted, input: LocalEndpointInput, wiring: Wiring, fresh: boolean): Promise<Held> {
+    const { allocator, view, host } = this.#options;
+    const now = (): Wanted => wantedOf(view().objects, host, input);
+    for (let asked = wanted; ; asked = now()) {
+      // The view may change until the decision, and while it is made durable.
+      const stands = (): void => {
+        if (!covers(now(), asked)) throw changedMeanwhile(asked.key);
+      };
+      let held: Held;
+      try {
+        held = await allocator().allocate(asked, wiring as never, stands);
+      } catch (error) {
+        const full = fullSlot(error, asked);
+        // Ids may have come while the decision was under way.
+        if (full === undefined || (sameIds(now(), asked) && !(await this.#options.growth(full)))) throw error;
+        continue;
+      }
+      try {
+        stands();
+      } catch (error) {
+        if (fresh) await allocator().release(wanted.key, { uid: held.allocation.uid });
+        throw error;
+      }
+      return held;
+    }
   }
 
   remove(key: string): Promise<void> {
@@ -225,6 +244,28 @@ export class LocalEndpoints {
       createdAt: wiring.createdAt,
     };
   }
+}
+
+/** The slot whose blocks are full; none when a certain address or endpoint id was asked for: no further id would help. */
+function fullSlot(error: unknown, { slots }: Wanted): Slot | undefined {
+  if (!isRomanaError(error) || error.code !== 'block_full') return undefined;
+  return slots.find(({ network }) => network === error.details?.['network']);
+}
+
+/** Whether the numbers of which addresses are made are those of before; further host ids do no harm. */
+function covers(now: Wanted, before: Wanted): boolean {
+  const plain = ({ slots }: Wanted): unknown => slots.map((slot) => ({ ...slot, hostIds: [] }));
+  return (
+    isDeepStrictEqual(plain(now), plain(before)) &&
+    before.slots.every(({ hostIds: ids }, index) => ids.every((id) => now.slots[index]?.hostIds.includes(id)))
+  );
+}
+
+function sameIds(a: Wanted, b: Wanted): boolean {
+  return isDeepStrictEqual(
+    a.slots.map(({ hostIds: ids }) => ids),
+    b.slots.map(({ hostIds: ids }) => ids),
+  );
 }
 
 function addressList(endpoint: m.Endpoint): string {

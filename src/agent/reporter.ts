@@ -13,6 +13,7 @@ import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { WiredEndpoint } from './desired.ts';
+import type { Wanted } from './growth.ts';
 import { type Holdings, olderOf } from './holdings.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewState } from './view.ts';
@@ -39,6 +40,8 @@ export interface ReportState {
   /** Position of the view that is on the disk. */
   readonly saved: m.Position | null;
   readonly holdings: Holdings;
+  /** Networks in which the host should hold more ids. */
+  readonly wanted: Wanted;
 }
 
 /** More are not listed; nothing is acknowledged then. */
@@ -141,7 +144,7 @@ export class Reporter {
     for (const [key, { at }] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
   }
 
-  #difference({ view, local, outcome, problems, saved, holdings }: ReportState): m.HostReport {
+  #difference({ view, local, outcome, problems, saved, holdings, wanted }: ReportState): m.HostReport {
     const now = this.#options.clock.monotonic();
     const due = (kind: string, key: string, entry: { uid: string }): boolean => {
       const last = this.#sent.get(`${kind} ${key}`);
@@ -199,6 +202,7 @@ export class Reporter {
       registered: registered.slice(0, batch),
       phases: phases.slice(0, batch),
       gone: gone.slice(0, batch),
+      ...(wanted.length === 0 ? {} : { wanted: [...wanted] }),
     };
   }
 }

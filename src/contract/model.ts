@@ -5,61 +5,21 @@
  * Text forms: addresses are strict dotted quads or RFC 5952; CIDRs have no host bits; times are ISO 8601 UTC; ids are decimal.
  */
 import { z } from 'zod';
-import { formatAddress, formatCidr, parseAddress, parseCidr } from '#core/address/index.ts';
-import { isRomanaError } from '#core/errors.ts';
+import {
+  addressText,
+  cidrText,
+  endpointName,
+  groupPath,
+  id,
+  labels,
+  linkName,
+  name,
+  netnsPath,
+  width,
+} from './text.ts';
 
-/** A zod string that must survive `parse`, whose message is shown to the user; the value is kept in canonical text. */
-function canonical(what: string, parse: (text: string) => string) {
-  return z
-    .string()
-    .max(64)
-    .transform((text, context) => {
-      try {
-        return parse(text);
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: isRomanaError(error) ? error.message : `not ${what}` });
-        return z.NEVER;
-      }
-    });
-}
-
-export const addressText = canonical('an IP address', (text) => formatAddress(parseAddress(text))).meta({
-  type: 'string',
-  examples: ['10.1.1.27'],
-});
-export const cidrText = canonical('a CIDR', (text) => formatCidr(parseCidr(text))).meta({
-  type: 'string',
-  examples: ['10.0.0.0/8'],
-});
-
-const label = /^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$/;
-const nameRule = 'lower-case letters, digits, and -_. inside; must begin and end with a letter or digit';
-/** Names of networks, hosts, tenants and segments: fit for DNS labels, Kubernetes namespaces and OpenStack uuids. */
-export const name = z.string().min(1).max(63).regex(label, nameRule).describe(`Name: ${nameRule}`);
-export const endpointName = z.string().min(1).max(253).regex(label, nameRule).describe(`Name: ${nameRule}`);
-/** A place in the topology, such as `zone1/rack2`. */
-export const groupPath = z
-  .string()
-  .max(512)
-  .regex(/^[A-Za-z0-9][-A-Za-z0-9_.]*(\/[A-Za-z0-9][-A-Za-z0-9_.]*)*$/, 'names of prefix groups joined by /')
-  .describe('Prefix group, e.g. zone1/rack2');
-const id = z.int().min(1).max(4294967295);
-const labels = z.record(z.string().max(253), z.string().max(253)).describe('Labels of the host');
-const width = z.int().min(0).max(128);
-const linkName = z
-  .string()
-  .min(1)
-  .max(15)
-  .regex(
-    /^[^\s/:"'%\\]+$/,
-    'a Linux link name: at most 15 characters, no space, slash, colon, quote or percent sign',
-  )
-  .refine((text) => text !== '.' && text !== '..', 'not a link name');
-const netnsPath = z
-  .string()
-  .max(255)
-  .regex(/^\/[^\0\n"]*$/, 'an absolute path of a network namespace, such as /run/netns/web')
-  .refine((text) => !text.split('/').includes('..'), 'a path without ..');
+export * from './credentials.ts';
+export { addressText, cidrText, endpointName, groupPath, name } from './text.ts';
 
 /** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
 const stored = { uid: z.string(), revision: z.int().min(0), createdAt: z.string() };
@@ -137,21 +97,6 @@ const group: z.ZodType<GroupTree> = z
     }),
   )
   .meta({ id: 'PrefixGroup' });
-/** Parts of a topology file; core/plan/topology judges them, so that a file is refused alike with and without a server. */
-const filePart = z.record(z.string(), z.unknown());
-export const TopologyInput = z
-  .strictObject({
-    networks: z.array(filePart).max(1024).describe('Networks to create or to change'),
-    topologies: z.array(filePart).max(1024).describe('The prefix groups; left out: they stay as they are'),
-    hosts: z.array(filePart).max(65536).describe('Hosts that labels place'),
-    groups: z
-      .array(filePart)
-      .max(65536)
-      .describe('Prefix groups in carving order; short for one topology of all networks'),
-  })
-  .partial()
-  .describe('A topology file (docs/topology.md)')
-  .meta({ id: 'TopologyInput' });
 export const Topology = z
   .object({
     groups: z.array(group),
@@ -164,39 +109,15 @@ export const Topology = z
     revision: z.int(),
   })
   .meta({ id: 'Topology' });
-export const TopologyFile = z
-  .object({ networks: z.array(filePart), topologies: z.array(filePart), hosts: z.array(filePart) })
-  .meta({ id: 'TopologyFile' });
-export const TopologyDiff = z
-  .object({
-    revision: z.int().describe('Revision of the topology that was compared'),
-    changes: z
-      .array(
-        z.object({
-          action: z.enum(['create', 'change']),
-          kind: z.enum(['network', 'topology', 'host']),
-          name: z.string(),
-          fields: z.array(z.string()).describe('What changes; empty for what is new'),
-        }),
-      )
-      .describe('What applying the file does'),
-    blocked: z
-      .object({
-        hosts: z
-          .array(z.object({ name: z.string(), from: z.string().nullable(), to: z.string().nullable() }))
-          .describe('Hosts whose host ids would move, and the groups they stand in before and after'),
-        endpoints: z.array(z.string()).describe('The first 20 of the endpoints on them'),
-        endpointCount: z.int(),
-      })
-      .nullable()
-      .describe('Null: the file can be applied'),
-    steps: z.array(z.string()).describe('What to do, in order, so that a blocked file can be applied'),
-  })
-  .meta({ id: 'TopologyDiff' });
-
 export const Allocator = z.enum(['agent', 'server']).describe('Who gives out the addresses of a host id');
 export const HostId = z
-  .object({ network: z.string(), id, allocator: Allocator, cidr: z.string() })
+  .object({
+    network: z.string(),
+    id,
+    allocator: Allocator,
+    cidr: z.string(),
+    grown: z.boolean().optional().describe('Taken because blocks ran full; goes back when it is empty'),
+  })
   .describe('A value of the host field held by a host')
   .meta({ id: 'HostId' });
 export const HostReservation = z
@@ -210,6 +131,7 @@ export const HostReservation = z
         revision: z.int().describe('Every agent that joined has to apply this one'),
         id: id.describe('Host id granted as soon as it is active'),
         allocator: Allocator,
+        grown: z.boolean().optional(),
         switches: z.boolean().describe('An operator has to confirm that the switches have the route'),
         waitingFor: z.array(z.string()).describe('Hosts, and "switches"; told by show and list alone'),
       })
@@ -365,39 +287,6 @@ export const Endpoint = z
   })
   .meta({ id: 'Endpoint' });
 
-export const Role = z.enum(['admin', 'viewer']).describe('admin changes everything; viewer reads');
-export const TokenInput = z
-  .strictObject({ name, role: Role, expiresInSeconds: z.int().min(1).max(315360000).optional() })
-  .meta({ id: 'TokenInput' });
-export const Token = z
-  .object({ name, role: Role, expiresAt: z.string().nullable(), createdAt: z.string() })
-  .meta({ id: 'Token' });
-export const IssuedToken = Token.extend({
-  token: z.string().describe('Shown once, stored only as a hash'),
-}).meta({
-  id: 'IssuedToken',
-});
-export const JoinTokenInput = z
-  .strictObject({
-    expiresInSeconds: z.int().min(1).max(2592000).default(3600),
-    takeOver: z.boolean().default(false).describe('Allow a host that already joined to join anew'),
-  })
-  .meta({ id: 'JoinTokenInput' });
-export const JoinToken = z
-  .object({ host: name, token: z.string(), expiresAt: z.string() })
-  .meta({ id: 'JoinToken' });
-export const JoinInput = z
-  .strictObject({
-    host: name,
-    token: z.string().max(256),
-    csr: z.string().max(16384).describe('PKCS #10, PEM'),
-  })
-  .meta({ id: 'JoinInput' });
-export const RenewInput = z.strictObject({ csr: z.string().max(16384) }).meta({ id: 'RenewInput' });
-export const Certificate = z
-  .object({ certificate: z.string(), authority: z.string(), expiresAt: z.string() })
-  .meta({ id: 'Certificate' });
-
 /** What an agent tells the control plane: whole for `applied` and `problems`, differences for endpoints, all in one transaction. */
 const endpointRef = { tenant: name, segment: name, name: endpointName, uid: z.string().max(64) };
 export const HostReport = z
@@ -446,6 +335,11 @@ export const HostReport = z
       .max(4096)
       .default([])
       .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+    wanted: z
+      .array(z.strictObject({ network: name, ids: z.int().min(1).max(65536) }))
+      .max(1024)
+      .optional()
+      .describe('Host ids that the agent should hold in all, because its blocks run full'),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z
@@ -512,9 +406,6 @@ export type Network = z.infer<typeof Network>;
 export type NetworkInput = z.infer<typeof NetworkInput>;
 export type NetworkChange = z.infer<typeof NetworkChange>;
 export type Topology = z.infer<typeof Topology>;
-export type TopologyInput = z.infer<typeof TopologyInput>;
-export type TopologyFile = z.infer<typeof TopologyFile>;
-export type TopologyDiff = z.infer<typeof TopologyDiff>;
 export type Host = z.infer<typeof Host>;
 export type HostInput = z.infer<typeof HostInput>;
 export type HostChange = z.infer<typeof HostChange>;
@@ -539,7 +430,3 @@ export type Problem = z.infer<typeof Problem>;
 export type RetiringId = z.infer<typeof RetiringId>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;
-export type Token = z.infer<typeof Token>;
-export type IssuedToken = z.infer<typeof IssuedToken>;
-export type JoinToken = z.infer<typeof JoinToken>;
-export type Certificate = z.infer<typeof Certificate>;

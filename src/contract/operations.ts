@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import * as ipam from './ipam.ts';
 import * as m from './model.ts';
+import * as topology from './topology.ts';
 
 export type Access = 'admin' | 'viewer' | 'agent' | 'any';
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -59,9 +60,9 @@ export const operations = {
   networkUnreserve: { method: 'DELETE', path: '/v1/networks/:name/reservations/:cidr', summary: 'Give a reserved range back, exactly as it was reserved', access: 'admin', params: z.object({ name: m.name, cidr: m.cidrText }), query: guarded, body: null, response: m.Network, success: 200, cli: null },
 
   topologyShow: { method: 'GET', path: '/v1/topology', summary: 'Show the prefix groups and their aggregates', access: 'viewer', params: none, query: none, body: null, response: m.Topology, success: 200, cli: null },
-  topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Apply a topology file as a whole; refused if a host would move', access: 'admin', params: none, query: guarded, body: m.TopologyInput, response: m.Topology, success: 200, cli: null },
-  topologyDiff: { method: 'POST', path: '/v1/topology/diff', summary: 'What applying a topology file would change, or what is in its way', access: 'admin', params: none, query: none, body: m.TopologyInput, response: m.TopologyDiff, success: 200, cli: null },
-  topologyExport: { method: 'GET', path: '/v1/topology/export', summary: 'The topology file that describes what there is', access: 'viewer', params: none, query: none, body: null, response: m.TopologyFile, success: 200, cli: null },
+  topologyApply: { method: 'PUT', path: '/v1/topology', summary: 'Apply a topology file as a whole; refused if a host would move', access: 'admin', params: none, query: guarded, body: topology.TopologyInput, response: m.Topology, success: 200, cli: null },
+  topologyDiff: { method: 'POST', path: '/v1/topology/diff', summary: 'What applying a topology file would change, or what is in its way', access: 'admin', params: none, query: none, body: topology.TopologyInput, response: topology.TopologyDiff, success: 200, cli: null },
+  topologyExport: { method: 'GET', path: '/v1/topology/export', summary: 'The topology file that describes what there is', access: 'viewer', params: none, query: none, body: null, response: topology.TopologyFile, success: 200, cli: null },
 
   hostCreate: { method: 'POST', path: '/v1/hosts', summary: 'Create a host and give it a host id in every network', access: 'admin', params: none, query: none, body: m.HostInput, response: m.Host, success: 201, cli: ['host', 'create'] },
   hostList: { method: 'GET', path: '/v1/hosts', summary: 'List hosts', access: 'viewer', params: none, query: none, body: null, response: list(m.Host), success: 200, cli: ['host', 'list'] },
@@ -69,8 +70,8 @@ export const operations = {
   hostUpdate: { method: 'PATCH', path: '/v1/hosts/:name', summary: 'Change underlay addresses or labels of a host', access: 'admin', params: byName, query: guarded, body: m.HostChange, response: m.Host, success: 200, cli: ['host', 'update'] },
   hostDelete: { method: 'DELETE', path: '/v1/hosts/:name', summary: 'Delete a host that holds no endpoint', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['host', 'delete'] },
   hostAddId: { method: 'POST', path: '/v1/hosts/:name/ids', summary: 'Give a host a further host id', access: 'admin', params: byName, query: none, body: m.HostIdInput, response: m.Host, success: 201, cli: ['host', 'add-id'] },
-  hostJoinToken: { method: 'POST', path: '/v1/hosts/:name/join-tokens', summary: 'Make a token with which the agent of this host joins', access: 'admin', params: byName, query: none, body: m.JoinTokenInput, response: m.JoinToken, success: 201, cli: ['host', 'join-token'] },
   hostConfirm: { method: 'POST', path: '/v1/hosts/:name/confirm', summary: 'Say that the switches have the routes of the host', access: 'admin', params: byName, query: none, body: null, response: m.Host, success: 200, cli: ['host', 'confirm'] },
+  hostJoinToken: { method: 'POST', path: '/v1/hosts/:name/join-tokens', summary: 'Make a token with which the agent of this host joins', access: 'admin', params: byName, query: none, body: m.JoinTokenInput, response: m.JoinToken, success: 201, cli: ['host', 'join-token'] },
   hostReport: { method: 'PUT', path: '/v1/hosts/:name/report', summary: "An agent's report: applied position, problems, endpoints", access: 'agent', params: byName, query: none, body: m.HostReport, response: m.HostReportAnswer, success: 200, cli: null },
 
   tenantCreate: { method: 'POST', path: '/v1/tenants', summary: 'Create a tenant', access: 'admin', params: none, query: none, body: m.TenantInput, response: m.Tenant, success: 201, cli: ['tenant', 'create'] },

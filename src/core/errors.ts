@@ -59,15 +59,15 @@ export const catalogue = {
     status: 409,
     summary: 'The address was released a short time ago and is not given out yet.',
   },
-  id_pending: {
-    status: 503,
-    summary:
-      'A further host id is reserved, but not every device has its route yet; `romana host show` says which.',
-  },
   id_retiring: {
     status: 409,
     summary:
       'The id belonged to something deleted, and a host may still hold what carries it; status names the host.',
+  },
+  id_pending: {
+    status: 503,
+    summary:
+      'A further host id is reserved, but not every device has its route yet; `romana host show` says which.',
   },
   id_taken: { status: 409, summary: 'The id belongs to another host, tenant or segment.' },
   endpoint_removing: {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { createRunner, type Runner } from '#agent/exec.ts';
 import { type Client, createClient, errorOfAnswer } from '#contract/client.ts';
-import type { Attachment, Endpoint, Host, Topology } from '#contract/model.ts';
+import type { Attachment, Endpoint, Host, NetworkInput, Topology } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { type Connection, connect, connectUnix } from '#net/https.ts';
 import { type Counts, kernelCounts } from './counts.ts';
@@ -28,8 +28,10 @@ export interface LabSetup {
   readonly command: readonly string[];
   readonly stateDir?: string;
   readonly tenants?: readonly Tenant[];
+  readonly networks?: readonly LabNetwork[];
   readonly say?: (line: string) => void;
 }
+export type LabNetwork = Pick<NetworkInput, 'name' | 'cidr' | 'layout'>;
 export interface EndpointWish {
   readonly tenant: string;
   readonly segment: string;
@@ -70,7 +72,7 @@ export class Lab {
   static async start(setup: LabSetup): Promise<Lab> {
     const lab = new Lab(setup);
     try {
-      await lab.#build(setup.tenants ?? TENANTS);
+      await lab.#build(setup.tenants ?? TENANTS, setup.networks ?? NETWORKS);
       return lab;
     } catch (error) {
       await lab.stop();
@@ -290,7 +292,7 @@ export class Lab {
 
   // ---- construction
 
-  async #build(tenants: readonly Tenant[]): Promise<void> {
+  async #build(tenants: readonly Tenant[], networks: readonly LabNetwork[]): Promise<void> {
     for (const dir of ['log', 'bin', 'server', ...this.plan.hosts.map(({ name }) => `hosts/${name}`)]) {
       mkdirSync(join(this.stateDir, dir), { recursive: true, mode: 0o700 });
     }
@@ -299,7 +301,7 @@ export class Lab {
     await buildUnderlay(this.run, underlay(this.plan));
     this.#say('control plane');
     await this.startServer();
-    const { hosts, topology } = await this.#createObjects(tenants);
+    const { hosts, topology } = await this.#createObjects(tenants, networks);
     const cidrs = new Map(hosts.map((host) => [host.name, host.ids.map(({ cidr }) => cidr)]));
     for (const part of switchRoutes(this.plan, topology.aggregates, cidrs)) await applyPlan(this.run, part);
     this.#say('agents');
@@ -309,9 +311,12 @@ export class Lab {
     await Promise.all(hosts.map((host) => this.agentReady(host.name, patience)));
   }
 
-  async #createObjects(tenants: readonly Tenant[]): Promise<{ hosts: Host[]; topology: Topology }> {
+  async #createObjects(
+    tenants: readonly Tenant[],
+    networks: readonly LabNetwork[],
+  ): Promise<{ hosts: Host[]; topology: Topology }> {
     const { client } = this;
-    for (const { name, cidr, layout } of NETWORKS) {
+    for (const { name, cidr, layout } of networks) {
       await client.networkCreate({ body: { name, cidr, layout, quarantineSeconds: 5 } });
     }
     const groups = this.plan.racks.map(({ name }) => ({ name }));

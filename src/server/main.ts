@@ -11,7 +11,9 @@ import type { ServerConfig } from './config.ts';
 import { privateDirectory, readPrivateFile, writePrivateFile } from './files.ts';
 import { type ListenAddress, startHttp } from './http/app.ts';
 import { openPki, type Pki } from './pki/files.ts';
+import { ReclaimLoop, recordedEndpoints } from './reclaim.ts';
 import { createServices } from './services/index.ts';
+import { releaseLeak } from './services/ipam-check.ts';
 import { WatchHub } from './watch/hub.ts';
 
 export interface RunningServer {
@@ -84,7 +86,19 @@ export async function runServer(
       log,
       version,
     });
-    const http = await startHttp({ store, services, hub, auth, pki, clock, log, version }, config.listen);
+    const steady = clock.now() - clock.monotonic();
+    const reclaim = new ReclaimLoop({
+      store,
+      clock,
+      timers: systemTimers,
+      log,
+      sources: [recordedEndpoints(store)],
+      release: (tx, leak) => releaseLeak(tx, leak, Math.round(steady + clock.monotonic())),
+    });
+    const http = await startHttp(
+      { store, services, hub, auth, pki, clock, log, version, reclaim },
+      config.listen,
+    );
     const clientFile = join(config.dataDir, 'client.yaml');
     const [first] = http.listening;
     try {
@@ -93,12 +107,14 @@ export async function runServer(
       await http.stop(0);
       throw error;
     }
+    reclaim.start();
     log.info({ listening: http.listening, revision: store.position().revision }, 'server runs');
     let stopped: Promise<void> | undefined;
     return {
       listening: http.listening,
       clientFile,
       stop() {
+        reclaim.stop();
         stopped ??= http.stop(graceMs).then(() => {
           store.close();
           log.info({}, 'server stopped');

@@ -4,7 +4,7 @@
  */
 import type { Kind, WatchedObjects } from '#contract/watch.ts';
 import type { Address, Cidr } from '#core/address/index.ts';
-import type { Allocation, BlockCount, IpamEvent, IpamRecords, IpamView } from '#core/ipam/index.ts';
+import type { Allocation, BlockCount, Held, IpamEvent, IpamRecords, IpamView } from '#core/ipam/index.ts';
 import type { Cancel } from '#core/ports.ts';
 
 /** Objects of private kinds (tokens, certificates, host status) are never in the change log and do not move the revision. */
@@ -76,6 +76,8 @@ export interface ReadTx {
    * `restingSince` outside of these. Counted from scratch, at the cost of one step per address in an index.
    */
   blockCounts(network: string, restingSince: number, reserved: readonly Cidr[]): BlockCount[];
+  /** Every allocation with the host it is on (empty: nobody holds its host id); `recorded`: its endpoint is there. */
+  heldAllocations(): (Held & { readonly recorded: boolean })[];
   /** Every record of addresses, for the check of their consistency. */
   ipamRecords(): Pick<IpamRecords, 'leases' | 'strays' | 'released' | 'runs' | 'lastSeq'>;
   /** Who holds a value of a space in which each value has at most one holder (host ids of a network, underlay addresses…). */

@@ -1,7 +1,7 @@
 /** `romana topology`: files that are judged here, without a server, and what the server has of them. */
 import type { Command } from 'commander';
 import type { Client } from '#contract/client.ts';
-import type { TopologyDiff, TopologyInput } from '#contract/model.ts';
+import type { TopologyDiff, TopologyInput } from '#contract/topology.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Issue, ShownTopology } from '#core/plan/topology/index.ts';
 import { exitCodes } from '../exit.ts';

@@ -6,6 +6,7 @@ import { LabDocument } from '../lab.ts';
 import * as m from '../model.ts';
 import { operationRows } from '../operations.ts';
 import type { Route } from '../route.ts';
+import { TopologyInput } from '../topology.ts';
 import { openApiDocument, pathParams } from './openapi.ts';
 import { routeOptions } from './options.ts';
 import { jsonSchema, objectOf } from './schemas.ts';
@@ -14,7 +15,7 @@ import { jsonSchema, objectOf } from './schemas.ts';
 const documents: Readonly<Record<string, { schema: z.ZodType; io: 'input' | 'output' }>> = {
   'network-input': { schema: m.NetworkInput, io: 'input' },
   network: { schema: m.Network, io: 'output' },
-  'topology-input': { schema: m.TopologyInput, io: 'input' },
+  'topology-input': { schema: TopologyInput, io: 'input' },
   topology: { schema: m.Topology, io: 'output' },
   'host-input': { schema: m.HostInput, io: 'input' },
   host: { schema: m.Host, io: 'output' },

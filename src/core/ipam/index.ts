@@ -7,5 +7,6 @@ export * from './decide.ts';
 export * from './memory.ts';
 export * from './numbers.ts';
 export { type IdRange, rangeOf } from './ranges.ts';
+export * from './reclaim.ts';
 export * from './reserve.ts';
 export * from './types.ts';

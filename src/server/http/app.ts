@@ -37,6 +37,7 @@ export interface HttpDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
+  readonly reclaim?: { readonly candidates: number; readonly reclaimed: number };
 }
 export interface ListenAddress {
   readonly host: string;
@@ -95,6 +96,7 @@ function createApp(deps: HttpDeps) {
       const status = await services.status(scraper, { params: {}, query: {}, body: undefined });
       return status.hosts.filter((host) => host.joined && !host.current).length;
     },
+    reclaim: () => deps.reclaim ?? { candidates: 0, reclaimed: 0 },
     addresses: async () => {
       const query = { tree: 'false', tenants: 'false', blocks: 'false' } as const;
       return (await services.ipamShow(scraper, { params: {}, query, body: undefined })).rows;

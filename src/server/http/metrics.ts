@@ -15,6 +15,8 @@ export interface Sources {
   readonly subscribers: () => number;
   /** Hosts that joined and have not applied the newest revision. */
   readonly hostsBehind: () => Promise<number>;
+  /** What the search for leaks came to. */
+  readonly reclaim: () => { readonly candidates: number; readonly reclaimed: number };
   /** One row for each network and prefix group. */
   readonly addresses: () => Promise<readonly IpamRow[]>;
 }
@@ -81,6 +83,23 @@ export function createMetrics(sources: Sources): Metrics {
       });
       for (const [phase, count] of Object.entries(counts)) phases.set({ phase }, count);
       countedAt = revision;
+    },
+  });
+  const candidates = new Gauge({
+    name: 'romana_ipam_gc_candidates',
+    help: 'Allocations suspected to be leaked; above zero for longer than the grace, somebody does not answer',
+    registers,
+    collect() {
+      candidates.set(sources.reclaim().candidates);
+    },
+  });
+  const reclaimed = new Counter({
+    name: 'romana_ipam_gc_reclamations_total',
+    help: 'Leaked allocations that were released',
+    registers,
+    collect() {
+      reclaimed.reset();
+      reclaimed.inc(sources.reclaim().reclaimed);
     },
   });
   const states = ['used', 'reserved', 'quarantined', 'free', 'stranded'] as const;

@@ -56,7 +56,10 @@ function grantTo(tx: Tx, name: string, networkName: string): boolean {
   const host = must(tx, 'host', name);
   const network = networksOf(tx).find((one) => one.name === networkName);
   if (network === undefined) throw new RomanaError('not_found', `There is no network ${networkName}.`);
-  const { ids, reservations, granted } = furtherHostId(tx, host, network, { allocator: 'server' });
+  const { ids, reservations, granted } = furtherHostId(tx, host, network, {
+    allocator: 'server',
+    grown: true,
+  });
   const changed = granted !== undefined || reservations.length !== host.reservations?.length;
   if (changed) tx.put('host', name, { ...host, ids, reservations });
   return granted !== undefined;

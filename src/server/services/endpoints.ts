@@ -7,6 +7,7 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocateGrowing } from './allocate.ts';
+import { noLongerEmpty } from './empty-ids.ts';
 import type { Growth } from './growth.ts';
 import {
   answerList,
@@ -116,6 +117,7 @@ function create(
   });
   if (decided === undefined) return undefined;
   for (const event of decided.events) tx.applyIpam(event);
+  noLongerEmpty(tx, host, decided.allocation.addresses);
   const made = tx.put('endpoint', key, {
     tenant,
     segment,

@@ -7,11 +7,13 @@
  * 2. With hosts in other prefix groups, packets pass switches: an operator says that they have the route (`romana host confirm`).
  */
 import type { Host, HostReservation } from '#contract/model.ts';
-import { RomanaError } from '#core/errors.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { ReadTx, Store, Tx } from '#store/port.ts';
-import { activate, growingKind } from './host-ids.ts';
+import { activate, furtherHostId, type Granted, growingKind } from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
-import { type Context, networksOf } from './shared.ts';
+import { type Context, differing, must, networksOf } from './shared.ts';
+
+type Wanted = readonly { readonly network: string; readonly ids: number }[];
 
 /** How long a request waits for routes before it is refused with `id_pending`. */
 const patienceMs = 5_000;
@@ -63,6 +65,48 @@ export class Growth {
       if (ready.length > 0) activate(tx, host, networksOf(tx), ready);
       else if (pending.length === 0) tx.delete(growingKind, key);
     }
+  }
+
+  /** Whether `give` would have something to do. */
+  lacks(host: Host, wanted: Wanted): boolean {
+    return wanted.some(
+      ({ network, ids }) =>
+        agentIds(host, network) < ids &&
+        host.reservations?.some((one) => one.network === network && one.pending !== null) !== true,
+    );
+  }
+
+  /**
+   * Grants the agent of a host what it asks for: inside its reservations at once, beyond them as one pending reservation that at most
+   * doubles what the host has. When the group has nothing left it goes on with what it has.
+   */
+  give(tx: Tx, name: string, wanted: Wanted): void {
+    const old = must(tx, 'host', name);
+    let held: Pick<Host, 'ids' | 'reservations'> = old;
+    for (const network of networksOf(tx)) {
+      const ids = wanted.find((one) => one.network === network.name)?.ids ?? 0;
+      while (agentIds(held, network.name) < ids) {
+        const room = (held.reservations ?? [])
+          .filter((one) => one.network === network.name)
+          .reduce((sum, { size }) => sum + size, 0);
+        const count = Math.min(ids - agentIds(held, network.name), Math.max(1, room));
+        let next: Granted;
+        try {
+          next = furtherHostId(tx, { ...old, ...held }, network, {
+            allocator: 'agent',
+            count,
+            grown: true,
+          });
+        } catch (error) {
+          if (!isRomanaError(error) || error.code !== 'ids_exhausted') throw error;
+          break;
+        }
+        held = next;
+        if (next.granted === undefined) break;
+      }
+    }
+    const { ids, reservations = [] } = held;
+    if (differing(old, { ids, reservations }).length > 0) tx.put('host', name, { ...old, ids, reservations });
   }
 
   /** Hosts by name, then `switches`. */
@@ -145,4 +189,8 @@ function pendingOf(tx: ReadTx): { host: Host; reservation: HostReservation; revi
         : [{ host, reservation, revision: reservation.pending.revision }],
     );
   });
+}
+
+function agentIds({ ids }: Pick<Host, 'ids'>, network: string): number {
+  return ids.filter((one) => one.network === network && one.allocator === 'agent').length;
 }

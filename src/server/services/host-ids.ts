@@ -73,6 +73,8 @@ interface Wish {
   readonly id?: number | undefined;
   /** How many are needed soon: how far to grow if there is no room. */
   readonly count?: number | undefined;
+  /** Because blocks are full: it goes back when it is empty (empty-ids.ts). */
+  readonly grown?: true;
 }
 
 /** The first id of a new host, or of any host in a new network. The caller puts what is answered into the host. */
@@ -107,7 +109,7 @@ export function furtherHostId(tx: Tx, host: Grantee, network: KnownNetwork, wish
       : active.some((one) => holdsId(one, wish.id!))
         ? wish.id
         : undefined;
-  if (free !== undefined) return grant(tx, host, network, free, wish.allocator);
+  if (free !== undefined) return grant(tx, host, network, free, wish);
   if (mine.some(({ pending }) => pending !== null)) return unchanged(host);
   const { reservation } = reserve(tx, host, network, group, wish.id, (taken) =>
     wish.id === undefined
@@ -129,9 +131,21 @@ function freeIdIn(tx: ReadTx, network: KnownNetwork, active: readonly Reservatio
   return undefined;
 }
 
-function grant(tx: Tx, host: Grantee, network: KnownNetwork, id: number, allocator: Allocator): Granted {
+function grant(
+  tx: Tx,
+  host: Grantee,
+  network: KnownNetwork,
+  id: number,
+  { allocator, grown }: { readonly allocator: Allocator; readonly grown?: boolean | undefined },
+): Granted {
   takeId(tx, { field: 'host', network, holder: host.name, id });
-  const granted = { network: network.name, id, allocator, cidr: formatCidr(hostCidr(network.plan, id)) };
+  const granted: HostId = {
+    network: network.name,
+    id,
+    allocator,
+    cidr: formatCidr(hostCidr(network.plan, id)),
+    ...(grown === true ? { grown } : {}),
+  };
   return { ids: [...host.ids, granted], reservations: [...(host.reservations ?? [])], granted };
 }
 
@@ -148,11 +162,18 @@ function enter(
   const id = wish.id ?? reservation.first;
   const waits = switches || (routed && anotherJoined(tx, host.name));
   const pending = waits
-    ? { revision: tx.revision, id, allocator: wish.allocator, switches, waitingFor: [] }
+    ? {
+        revision: tx.revision,
+        id,
+        allocator: wish.allocator,
+        ...(wish.grown === true ? { grown: true } : {}),
+        switches,
+        waitingFor: [],
+      }
     : null;
   const entry = { ...described(network, reservation), pending };
   const next = withReservations(tx, host, network, [...(host.reservations ?? []), entry]);
-  if (!waits) return grant(tx, { ...host, reservations: next }, network, id, wish.allocator);
+  if (!waits) return grant(tx, { ...host, reservations: next }, network, id, wish);
   tx.put(growingKind, host.name, {});
   return { ids: [...host.ids], reservations: next, granted: undefined };
 }
@@ -185,7 +206,7 @@ export function activate(
     );
     reservations = withReservations(tx, { ...host, reservations }, network, entries);
     if (tx.holderOf(idSpace('host', name), pending.id) === undefined)
-      ids = grant(tx, { ...host, ids, reservations }, network, pending.id, pending.allocator).ids;
+      ids = grant(tx, { ...host, ids, reservations }, network, pending.id, pending).ids;
   }
   const kept = tx.put('host', host.name, { ...host, ids, reservations });
   if ((kept.reservations ?? []).every(({ pending }) => pending === null)) tx.delete(growingKind, host.name);

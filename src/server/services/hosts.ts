@@ -6,6 +6,7 @@ import { powerOfTwo } from '#core/plan/index.ts';
 import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import { forgetEmptyIds } from './empty-ids.ts';
 import type { Growth } from './growth.ts';
 import {
   allocatorOf,
@@ -98,6 +99,7 @@ export function hostServices(
         }
         tx.delete('host', params.name);
         hostRemoved(tx, params.name);
+        forgetEmptyIds(tx, params.name);
         growth.settle(tx);
         barrier.settle(tx, ctx.steadyNow());
       });

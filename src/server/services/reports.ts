@@ -7,6 +7,7 @@ import { formatAddress, parseAddress } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import { anyEmptyIds, returnEmptyIds } from './empty-ids.ts';
 import { endpointKey, finishRemoval } from './endpoints.ts';
 import type { Growth } from './growth.ts';
 import type { HostStatuses } from './host-status.ts';
@@ -39,7 +40,10 @@ export function reportServices(
       const acknowledges = store.read((tx) => barrier.due(tx, host));
       const routed = store.read((tx) => growth.due(tx, host));
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
-      if (quiet && persist === undefined && !acknowledges && !routed && !rested) return { rejected: [] };
+      const lacks = growth.lacks(host, body.wanted ?? []);
+      const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
+      if (quiet && persist === undefined && !acknowledges && !routed && !rested && !lacks && !empty)
+        return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
@@ -51,6 +55,8 @@ export function reportServices(
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (rested) freeRestedIds(tx, ctx.steadyNow());
         if (routed) growth.settle(tx);
+        if (lacks) growth.give(tx, current.name, body.wanted ?? []);
+        if (empty) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
         return { rejected };
       });
     },

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import * as fc from 'fast-check';
-import type { Host, TopologyDiff } from '#contract/model.ts';
+import type { Host } from '#contract/model.ts';
+import type { TopologyDiff } from '#contract/topology.ts';
 import { isRomanaError } from '#core/errors.ts';
 import { refusedWith } from '#store/conformance.ts';
 import { admin, type World, world } from '../testing.ts';
@@ -344,10 +345,7 @@ test('P1 without a group, labels place a host in the emptiest group that matches
     groups.push((await host(w.services, `h${i}`, { labels: { zone: 'a' } })).group);
   assert.deepEqual(groups, ['r1', 'r3', 'r1', 'r3']);
   for (const labels of [{}, { zone: 'd' }, { rack: 'r4' }])
-    await assert.rejects(
-      host(w.services, 'h9', { labels }),
-      refusedWith('group_unknown'),
-    );
+    await assert.rejects(host(w.services, 'h9', { labels }), refusedWith('group_unknown'));
   // Asked again it is the same host; a group that is stated wins over labels.
   assert.equal((await host(w.services, 'h1', { labels: { zone: 'a' } })).group, 'r1');
   assert.equal((await host(w.services, 'h5', { group: 'r2', labels: { zone: 'a' } })).group, 'r2');

@@ -5,7 +5,8 @@
  * 2. No host id moves: a file under which one would is refused, and `diff` says what is in its way and what to do about it.
  * 3. What `export` answers changes nothing when it is applied.
  */
-import type { TopologyFile as ExportedFile, Host, Network, Topology, TopologyDiff } from '#contract/model.ts';
+import type { Host, Network, Topology } from '#contract/model.ts';
+import type { TopologyFile as ExportedFile, TopologyDiff } from '#contract/topology.ts';
 import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { CarvedGroup } from '#core/plan/index.ts';

@@ -31,6 +31,11 @@ const putTenant = (store: Store, name: string) =>
 const putEndpoint = (store: Store, name: string, host: string) =>
   store.transaction('t', (tx) => tx.put('endpoint', `a/s/${name}`, endpoint('a', 's', name, host)));
 
+const putPeer = (store: Store, host: string, uid: string) =>
+  store.transaction('t', (tx) =>
+    tx.put('sharedpeer', `${host}/a/s/${uid}`, { host, tenant: 'a', segment: 's', addresses: [] }),
+  );
+
 function putHost(store: Store, name: string) {
   return store.transaction('t', (tx) =>
     tx.put('host', name, {
@@ -52,7 +57,9 @@ function expected(store: Store, { host }: WatchFilter): Map<string, unknown> {
     const all = new Map<string, unknown>();
     for (const kind of kinds) {
       for (const { key, value } of tx.list(kind)) {
-        if (host !== null && kind === 'endpoint' && 'host' in value && value.host !== host) continue;
+        if (host === null && kind === 'sharedpeer') continue;
+        const hosted = kind === 'endpoint' || kind === 'sharedpeer';
+        if (host !== null && hosted && 'host' in value && value.host !== host) continue;
         all.set(
           `${kind} ${key}`,
           host !== null && kind === 'host' && key !== host ? { ...value, labels: {} } : value,
@@ -301,6 +308,25 @@ test('W7 a cancelled subscription hears nothing more, and a closed hub leaves no
   assert.equal(hub.size, 0);
 });
 
+test('W5 shared peers go to the host that they are meant for, to no other and to nobody who sees all endpoints', async () => {
+  const { store, timers, hub } = setup();
+  await putPeer(store, 'h1', 'before');
+  const consumers = ['h1', 'h2', null].map((host) => {
+    const consumer = new Consumer();
+    hub.subscribe({ host }, null, consumer);
+    return consumer;
+  });
+  timers.advance(0);
+  const seen = () => consumers.map(({ state }) => [...state.keys()].map((key) => key.split('/').at(-1)));
+  assert.deepEqual(seen(), [['before'], [], []]);
+  await putPeer(store, 'h1', 'one');
+  await putPeer(store, 'h2', 'other');
+  await store.transaction('t', (tx) => tx.delete('sharedpeer', 'h1/a/s/before'));
+  timers.advance(10);
+  assert.deepEqual(seen(), [['one'], ['other'], []]);
+  for (const { position } of consumers) assert.deepEqual(position, store.position());
+});
+
 test('W2 a hundred subscribers of all kinds of speed all arrive', async () => {
   const { store, timers, hub } = setup();
   const all = Array.from({ length: 100 }, (_, i) => {
@@ -352,6 +378,7 @@ test('W2 W4 after any history every subscriber ends with what it may see, and ne
           const one = all[n % all.length]!;
           // Even names live on h0, odd ones on h1: an endpoint never changes its host.
           if (what === 'put') await putEndpoint(store, `e${n}`, `h${n % 2}`);
+          if (what === 'put') await putPeer(store, `h${n % 2}`, `${n}`);
           else if (what === 'host') await putHost(store, `h${n % 2}`);
           else if (what === 'delete') {
             await store.transaction('t', (tx) => {

@@ -15,6 +15,7 @@ import type {
   Allocation,
   Block,
   BlockCount,
+  Held,
   IdRange,
   IpamEvent,
   IpamNetwork,
@@ -214,6 +215,26 @@ export class SqlIpam implements IpamView {
       })),
       lastSeq: this.nextSeq() - 1,
     };
+  }
+
+  held(): (Held & { recorded: boolean })[] {
+    const rows = this.#c.all(
+      `SELECT l.key, l.uid, l.seq, coalesce(o.host, h.holder, '') AS host,
+              coalesce(o.value ->> 'uid', '') = l.uid AS recorded,
+              coalesce(o.value ->> '$.attachment.kind', '') = 'existing-link' AS machine
+         FROM leases l
+         LEFT JOIN allocations a ON a.key = l.key AND a.ordinal = 0
+         LEFT JOIN objects o ON o.kind = 'endpoint' AND o.key = l.key
+         LEFT JOIN holdings h ON h.space = 'host id/' || a.network AND h.value = a.host_id`,
+    );
+    return rows.map((row) => ({
+      key: textOf(row['key']),
+      uid: textOf(row['uid']),
+      seq: numberOf(row['seq']),
+      host: textOf(row['host']),
+      recorded: row['recorded'] === 1,
+      machine: row['machine'] === 1,
+    }));
   }
 
   apply(event: IpamEvent): void {

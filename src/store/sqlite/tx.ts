@@ -104,6 +104,11 @@ export class SqlReadTx implements ReadTx {
     return this.addresses.blockCounts(network, restingSince, reserved);
   }
 
+  heldAllocations(): ReturnType<ReadTx['heldAllocations']> {
+    this.live();
+    return this.addresses.held();
+  }
+
   ipamRecords(): ReturnType<ReadTx['ipamRecords']> {
     this.live();
     return this.addresses.records();
