@@ -240,7 +240,7 @@ export class Chaos {
     if (source === undefined) return;
     const family = parseAddress(source).family;
     const destination = other.addresses.find((text) => parseAddress(text).family === family);
-    if (destination === undefined) return;
+    if (destination === undefined || (other.host === host && !routed(host, destination))) return;
     const networks = this.#world.server.store.read((tx) =>
       policyNetworks({
         ...emptyView,
