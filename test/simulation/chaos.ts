@@ -231,15 +231,16 @@ export class Chaos {
 
   /** A flow comes to be where the kernel lets it. */
   #flow(): void {
-    const wired = this.#live().filter(({ host, addresses }) => addresses.some((text) => routed(host, text)));
-    const one = this.#random.pick(wired);
-    const other = this.#random.pick(wired);
+    const live = this.#live();
+    const one = this.#random.pick(live);
+    const other = this.#random.pick(live);
     if (one === undefined || other === undefined || !this.#world.server.up) return;
     const { host } = one;
-    const source = one.addresses.find((text) => routed(host, text))!;
+    const source = one.addresses.find((text) => routed(host, text));
+    if (source === undefined) return;
     const family = parseAddress(source).family;
     const destination = other.addresses.find((text) => parseAddress(text).family === family);
-    if (destination === undefined) return;
+    if (destination === undefined || (other.host === host && !routed(host, destination))) return;
     const networks = this.#world.server.store.read((tx) =>
       policyNetworks({
         ...emptyView,

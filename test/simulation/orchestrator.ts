@@ -4,7 +4,7 @@
  */
 import type * as m from '#contract/model.ts';
 import { operations } from '#contract/operations.ts';
-import { formatCidr, hostRoute, parseAddress } from '#core/address/index.ts';
+import { equalCidr, hostRoute, parseAddress } from '#core/address/index.ts';
 import { isRomanaError, type RomanaError } from '#core/errors.ts';
 import type { SimHost } from './host.ts';
 import type { Seeded, Simulator } from './simulator.ts';
@@ -349,8 +349,8 @@ export class Orchestrator {
 export const admin = { kind: 'token', name: 'root', role: 'admin' } as const;
 
 export function routed({ kernel }: SimHost, address: string): boolean {
-  const wanted = formatCidr(hostRoute(parseAddress(address)));
-  return kernel.routes().some(({ cidr, link }) => link !== null && formatCidr(cidr) === wanted);
+  const wanted = hostRoute(parseAddress(address));
+  return kernel.routes().some(({ cidr, link }) => link !== null && equalCidr(cidr, wanted));
 }
 
 /** Whether it is certain that nothing was done. */
