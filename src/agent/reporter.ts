@@ -60,6 +60,8 @@ export class Reporter {
   #again = false;
   #stopped = false;
   #failures = 0;
+  /** When the next heartbeat is due. Wishes that lead to no report leave it where it is, or a steady trickle of them would be silence. */
+  #beatAt = 0;
   #cancelTimer: Cancel = () => undefined;
 
   constructor(options: ReporterOptions) {
@@ -84,6 +86,11 @@ export class Reporter {
   async #loop(): Promise<void> {
     this.#busy = true;
     this.#cancelTimer();
+    const { heartbeatMs, timers, random, clock } = this.#options;
+    if (clock.monotonic() >= this.#beatAt) {
+      this.#lastReport = '';
+      this.#beatAt = clock.monotonic() + heartbeatMs;
+    }
     while (this.#again && !this.#stopped) {
       this.#again = false;
       try {
@@ -100,13 +107,10 @@ export class Reporter {
     }
     this.#busy = false;
     if (this.#stopped) return;
-    const { heartbeatMs, timers, random } = this.#options;
+    const untilBeat = Math.max(0, this.#beatAt - clock.monotonic());
     const backOff =
       Math.min(heartbeatMs, 250 * 2 ** Math.min(this.#failures, 8)) * (0.5 + random.fraction() / 2);
-    this.#cancelTimer = timers.after(this.#failures > 0 ? backOff : heartbeatMs, () => {
-      this.#lastReport = '';
-      this.wake();
-    });
+    this.#cancelTimer = timers.after(this.#failures > 0 ? backOff : untilBeat, () => this.wake());
   }
 
   async #report(): Promise<void> {
@@ -117,6 +121,7 @@ export class Reporter {
     const differences = report.registered.length + report.phases.length + report.gone.length;
     if (differences === 0 && text === this.#lastReport) return;
     const answer = await this.#options.send(report);
+    this.#beatAt = this.#options.clock.monotonic() + this.#options.heartbeatMs;
     this.#lastReport = differences === 0 ? text : '';
     this.#remember(report, answer);
     if (differences >= batch) this.#again = true;
