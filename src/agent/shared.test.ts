@@ -68,7 +68,7 @@ function sharedOf(peers: readonly SharedPeer[], endpoints: readonly WiredEndpoin
     host: 'h1',
     objects: view.state!.objects,
     endpoints,
-    facts: { links: [], defaultRoutes: [], forwarding: { 4: true, 6: true } } as never,
+    facts: { links: [], defaultRoutes: [], forwarding: { 4: true, 6: true } },
     uplinks: ['eth0'],
     endpointLinks: ['rom*'],
     mtu: 1500,

@@ -138,7 +138,8 @@ function pickFree(
   picked: readonly Placed[],
   now: number,
 ): Placed {
-  const full: FullBlock[] = [];
+  // Counted only when all are full: a host with many ids passes many full blocks on the way to room.
+  const full: (() => FullBlock)[] = [];
   for (const geometry of geometries) {
     const { block, max } = geometry;
     const reserved = reservedIds(network, geometry);
@@ -153,15 +154,19 @@ function pickFree(
     if (oldest !== undefined && now - oldest.releasedAt >= network.quarantineMs) {
       return place(geometry, oldest.endpointId);
     }
-    full.push({
+    const waitMs = oldest === undefined ? undefined : oldest.releasedAt + network.quarantineMs - now;
+    full.push(() => ({
       cidr: formatBlock(network, block),
       size: max,
       reserved: countIds(reserved),
       ...view.blockUsage(block),
-      waitMs: oldest === undefined ? undefined : oldest.releasedAt + network.quarantineMs - now,
-    });
+      waitMs,
+    }));
   }
-  throw blockFull(network.name, full);
+  throw blockFull(
+    network.name,
+    full.map((one) => one()),
+  );
 }
 
 /** Each turn leaves one range of `without` behind, so the work grows with the ranges and never with the ids in them. */
