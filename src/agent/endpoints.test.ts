@@ -96,6 +96,7 @@ async function setup(given: Objects = {}, fs = new FakeFs()): Promise<Setup> {
       },
       last: () => last,
       now: () => '2026-01-01T00:00:00.000Z',
+      growth: () => Promise.resolve(false),
     }),
   };
   return all;
