@@ -19,7 +19,7 @@ import {
 } from './text.ts';
 
 export * from './credentials.ts';
-export { addressText, cidrText, endpointName, groupPath, name } from './text.ts';
+export { addressText, cidrText, endpointName, name } from './text.ts';
 
 /** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
 const stored = { uid: z.string(), revision: z.int().min(0), createdAt: z.string() };
