@@ -77,6 +77,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     ['LAYOUT', (item) => layout(item['layout'])],
     field('INFRASTRUCTURE'),
     list('RESERVED'),
+    list('TENANTS'),
     ['QUARANTINE', (item) => `${String(plain(item['quarantineSeconds']))} s`],
   ],
   host: [

@@ -40,6 +40,7 @@ test('the route table has every operation, and every option is read in a known w
     layout: 'layout',
     infrastructure: 'enum',
     reserved: 'strings',
+    tenants: 'strings',
     quarantineSeconds: 'integer',
   });
 });

@@ -19,7 +19,7 @@ import {
 } from './text.ts';
 
 export * from './credentials.ts';
-export { addressText, cidrText, endpointName, groupPath, name } from './text.ts';
+export { addressText, cidrText, endpointName, name } from './text.ts';
 
 /** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
 const stored = { uid: z.string(), revision: z.int().min(0), createdAt: z.string() };
@@ -33,6 +33,7 @@ export const Infrastructure = z
   .enum(['allow', 'deny'])
   .describe("Whether endpoints of this network may reach the hosts' own addresses");
 
+const tenants = z.array(name).max(4096).describe('Tenants that the network is open to; empty: to all');
 export const NetworkInput = z
   .strictObject({
     name,
@@ -46,6 +47,7 @@ export const NetworkInput = z
       .max(86400)
       .default(30)
       .describe('Seconds a released address rests before reuse'),
+    tenants: tenants.optional(),
   })
   .meta({ id: 'NetworkInput' });
 export const NetworkChange = NetworkInput.pick({
@@ -57,6 +59,7 @@ export const NetworkChange = NetworkInput.pick({
     infrastructure: Infrastructure,
     reserved: z.array(cidrText).max(1024),
     quarantineSeconds: z.int().min(0).max(86400),
+    tenants,
   })
   .partial()
   .meta({ id: 'NetworkChange' });
@@ -69,6 +72,7 @@ export const Network = z
     infrastructure: Infrastructure,
     reserved: z.array(z.string()),
     quarantineSeconds: z.int(),
+    tenants: z.array(z.string()).optional().describe('Tenants that it is open to; absent: to all'),
     ...stored,
   })
   .meta({ id: 'Network' });
