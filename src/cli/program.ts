@@ -55,7 +55,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   program.commandsGroup('Programs:');
   addServer(program);
   addAgentCommands(program, world);
-  addLab(program, setExitCode);
+  addLab(program, world, setExitCode);
   program.commandsGroup('Shell:');
   addCompletion(program, world);
   return program;

@@ -10,28 +10,35 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { createRunner, type Runner } from '#agent/exec.ts';
 import { type Client, createClient, errorOfAnswer } from '#contract/client.ts';
-import type { Attachment, Endpoint, Host, NetworkInput, Topology } from '#contract/model.ts';
+import type { Attachment, Endpoint } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { type Connection, connect, connectUnix } from '#net/https.ts';
 import { type Counts, kernelCounts } from './counts.ts';
+import { type Furniture, furnish } from './furnish.ts';
 import { addNamespaces, applyPlan, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
-import { type HostPlan, type LabPlan, NETWORKS, switchRoutes, underlay } from './plan.ts';
+import { type HostPlan, type LabPlan, switchRoutes, underlay } from './plan.ts';
 import { type ProbeRequest, type ProbeResult, Prober } from './probe.ts';
 import { Process, until } from './processes.ts';
-import { TENANTS, type Tenant } from './spread.ts';
+import {
+  type Addressing,
+  addressing,
+  familiesOf,
+  networksFor,
+  rackAggregates,
+  routedRanges,
+} from './topology.ts';
 
 export const STATE_DIR = '/run/romana-lab';
 
-export interface LabSetup {
+export interface LabSetup extends Furniture {
   readonly plan: LabPlan;
   /** What starts `romana`: program and first arguments. */
   readonly command: readonly string[];
   readonly stateDir?: string;
-  readonly tenants?: readonly Tenant[];
-  readonly networks?: readonly LabNetwork[];
+  /** Instead of networks: what a topology file says. */
+  readonly topology?: Addressing;
   readonly say?: (line: string) => void;
 }
-export type LabNetwork = Pick<NetworkInput, 'name' | 'cidr' | 'layout'>;
 export interface EndpointWish {
   readonly tenant: string;
   readonly segment: string;
@@ -52,6 +59,7 @@ export class Lab {
   readonly plan: LabPlan;
   readonly stateDir: string;
   readonly run: Runner = createRunner();
+  readonly #addressing: Addressing;
   readonly #command: readonly string[];
   readonly #say: (line: string) => void;
   readonly #agents = new Map<string, Process>();
@@ -65,6 +73,7 @@ export class Lab {
     this.plan = setup.plan;
     this.stateDir = setup.stateDir ?? STATE_DIR;
     this.#command = setup.command;
+    this.#addressing = setup.topology ?? addressing(null);
     this.#say = setup.say ?? (() => undefined);
   }
 
@@ -72,12 +81,21 @@ export class Lab {
   static async start(setup: LabSetup): Promise<Lab> {
     const lab = new Lab(setup);
     try {
-      await lab.#build(setup.tenants ?? TENANTS, setup.networks ?? NETWORKS);
+      await lab.#build(setup);
       return lab;
     } catch (error) {
       await lab.stop();
       throw error;
     }
+  }
+
+  get families(): readonly (4 | 6)[] {
+    return familiesOf(this.#addressing);
+  }
+
+  /** For the wish of an endpoint: which networks to take, where a tenant has several of a family. */
+  networksFor(tenant: string, turn: number): { readonly networks?: readonly string[] } {
+    return this.#addressing.file === null ? {} : { networks: networksFor(this.#addressing, tenant, turn) };
   }
 
   get client(): Client {
@@ -292,7 +310,7 @@ export class Lab {
 
   // ---- construction
 
-  async #build(tenants: readonly Tenant[], networks: readonly LabNetwork[]): Promise<void> {
+  async #build(setup: LabSetup): Promise<void> {
     for (const dir of ['log', 'bin', 'server', ...this.plan.hosts.map(({ name }) => `hosts/${name}`)]) {
       mkdirSync(join(this.stateDir, dir), { recursive: true, mode: 0o700 });
     }
@@ -301,37 +319,15 @@ export class Lab {
     await buildUnderlay(this.run, underlay(this.plan));
     this.#say('control plane');
     await this.startServer();
-    const { hosts, topology } = await this.#createObjects(tenants, networks);
-    const cidrs = new Map(hosts.map((host) => [host.name, host.ids.map(({ cidr }) => cidr)]));
-    for (const part of switchRoutes(this.plan, topology.aggregates, cidrs)) await applyPlan(this.run, part);
+    const { hosts, topology } = await furnish(this.client, this.plan, this.#addressing, setup);
+    const cidrs = new Map(hosts.map((host) => [host.name, routedRanges(host)]));
+    const aggregates = rackAggregates(this.plan, hosts, topology);
+    for (const part of switchRoutes(this.plan, aggregates, cidrs)) await applyPlan(this.run, part);
     this.#say('agents');
     for (const host of hosts) await this.#configureAgent(host.name);
     for (const host of hosts) this.startAgent(host.name);
     const patience = 30_000 + 4_000 * hosts.length;
     await Promise.all(hosts.map((host) => this.agentReady(host.name, patience)));
-  }
-
-  async #createObjects(
-    tenants: readonly Tenant[],
-    networks: readonly LabNetwork[],
-  ): Promise<{ hosts: Host[]; topology: Topology }> {
-    const { client } = this;
-    for (const { name, cidr, layout } of networks) {
-      await client.networkCreate({ body: { name, cidr, layout, quarantineSeconds: 5 } });
-    }
-    const groups = this.plan.racks.map(({ name }) => ({ name }));
-    const topology = await client.topologyApply({ body: { groups } });
-    const hosts: Host[] = [];
-    for (const { name, address4, address6, rack, allocator } of this.plan.hosts) {
-      const addresses = [address4, address6];
-      hosts.push(await client.hostCreate({ body: { name, addresses, group: rack.name, allocator } }));
-    }
-    for (const { name, isolation, segments } of tenants) {
-      await client.tenantCreate({ body: { name, isolation } });
-      for (const segment of segments)
-        await client.segmentCreate({ params: { tenant: name }, body: { name: segment } });
-    }
-    return { hosts, topology };
   }
 
   async #configureAgent(host: string): Promise<void> {

@@ -5,6 +5,7 @@ import { type LabInput, labOptions } from './options.ts';
 import { runOuter } from './outer.ts';
 import { planLab } from './plan.ts';
 import { planEndpoints } from './spread.ts';
+import { addressing, endpointsPerBlock } from './topology.ts';
 
 export { LabDocument } from './document.ts';
 export type { LabInput } from './options.ts';
@@ -18,7 +19,8 @@ export async function runLab(input: LabInput = {}): Promise<number> {
     process.exit(await runInner(JSON.parse(inherited) as InnerTask));
   }
   const options = labOptions(input);
-  planEndpoints(options.endpoints, planLab(options).hosts);
+  const perBlock = endpointsPerBlock(addressing(options.topology), options.growth);
+  planEndpoints(options.endpoints, planLab(options).hosts, perBlock);
   const started = performance.timeOrigin;
   return runOuter({
     options,

@@ -9,6 +9,7 @@ import { planLab } from './plan.ts';
 import { failureOf } from './processes.ts';
 import { planEndpoints, wholeMatrix } from './spread.ts';
 import { hints, reportText, wrongLines } from './text.ts';
+import { addressing, endpointsPerBlock } from './topology.ts';
 
 export interface InnerTask {
   readonly options: LabOptions;
@@ -53,9 +54,11 @@ async function show(
   say: (line: string) => void,
 ): Promise<{ lab: Lab; ok: boolean }> {
   const plan = planLab(options);
-  const endpoints = planEndpoints(options.endpoints, plan.hosts);
+  const addresses = addressing(options.topology);
+  const perBlock = endpointsPerBlock(addresses, options.growth);
+  const endpoints = planEndpoints(options.endpoints, plan.hosts, perBlock);
   privateRun();
-  const lab = await Lab.start({ plan, command, say });
+  const lab = await Lab.start({ plan, command, say, topology: addresses, growth: options.growth });
   say(`${endpoints.length} endpoints`);
   const placed = await placeEndpoints(lab, endpoints);
   say(

@@ -25,7 +25,8 @@ const sizes = fc
   .map(({ hosts, racks }) => ({ hosts, racks: Math.min(hosts, racks) }));
 
 test('the defaults are 4 hosts, 2 racks, 12 endpoints; one host means one rack', () => {
-  assert.deepEqual(labOptions(), { hosts: 4, racks: 2, endpoints: 12, once: false, json: false });
+  const ordinary = { hosts: 4, racks: 2, endpoints: 12, growth: 1, topology: null, once: false, json: false };
+  assert.deepEqual(labOptions(), ordinary);
   assert.equal(labOptions({ hosts: '1' }).racks, 1);
 });
 

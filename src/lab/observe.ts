@@ -23,9 +23,13 @@ export interface Observation {
 
 export async function placeEndpoints(lab: Lab, plans: readonly EndpointPlan[]): Promise<Placed[]> {
   await lab.namespaces(plans.map(({ name }) => name));
-  const endpoints = await pooled(plans, 16, ({ tenant, segment, name, host }) =>
-    lab.endpoint({ tenant, segment, name, host: host.name }),
-  );
+  const turns = new Map<string, number>();
+  const wishes = plans.map(({ tenant, segment, name, host }) => {
+    const turn = turns.get(tenant) ?? 0;
+    turns.set(tenant, turn + 1);
+    return { tenant, segment, name, host: host.name, ...lab.networksFor(tenant, turn) };
+  });
+  const endpoints = await pooled(wishes, 16, (wish) => lab.endpoint(wish));
   return pooled(
     plans.map((plan, i) => ({ plan, endpoint: endpoints[i] as Endpoint })),
     8,
@@ -127,7 +131,7 @@ async function observeMtu(lab: Lab, placed: ReadonlyMap<EndpointPlan, Placed>): 
   const { from, to } = pair;
   const { stdout } = await lab.exec(from.name, ['ip', '-j', 'link', 'show', 'dev', 'eth0']);
   const mtu = (JSON.parse(stdout) as { mtu: number }[])[0]?.mtu ?? 0;
-  const cases = ([4, 6] as const).flatMap((family) => [
+  const cases = lab.families.flatMap((family) => [
     { family, size: mtu, expected: 'allow' as const },
     { family, size: mtu + 1, expected: 'deny' as const },
   ]);
@@ -166,7 +170,7 @@ async function observeHosts(lab: Lab): Promise<LabDocument['hosts']> {
 export async function observe(lab: Lab, placed: readonly Placed[], started: number): Promise<Observation> {
   const byPlan = new Map(placed.map((one) => [one.plan, one]));
   const plans = placed.map(({ plan }) => plan);
-  const probes = planProbes(plans);
+  const probes = planProbes(plans, lab.families);
   const matrix = await observeMatrix(lab, byPlan, probes);
   const mtu = await observeMtu(lab, byPlan);
   const hosts = await observeHosts(lab);
@@ -185,5 +189,9 @@ export async function observe(lab: Lab, placed: readonly Placed[], started: numb
     mtu,
     seconds: Math.round((performance.timeOrigin + performance.now() - started) / 100) / 10,
   };
-  return { placed, document, sampled: probes.length < plans.length * (plans.length - 1) * 6 };
+  return {
+    placed,
+    document,
+    sampled: probes.length < plans.length * (plans.length - 1) * lab.families.length * 3,
+  };
 }

@@ -1,10 +1,15 @@
 /** What the user may ask of a lab, checked. */
+import type { TopologyInput } from '#contract/topology.ts';
 import { RomanaError } from '#core/errors.ts';
 
 export interface LabOptions {
   readonly hosts: number;
   readonly racks: number;
   readonly endpoints: number;
+  /** Host ids reserved for each host, in each network. */
+  readonly growth: number;
+  /** A topology file as read; null: the lab's own networks, and a group for each rack. */
+  readonly topology: TopologyInput | null;
   /** Probe once and leave. */
   readonly once: boolean;
   /** Print the document instead of text. */
@@ -15,16 +20,19 @@ export interface LabInput {
   readonly hosts?: number | string | undefined;
   readonly racks?: number | string | undefined;
   readonly endpoints?: number | string | undefined;
+  readonly growth?: number | string | undefined;
+  readonly topology?: TopologyInput | null | undefined;
   readonly once?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
-export const limits = { hosts: 32, racks: 8, endpoints: 400 } as const;
+export const limits = { hosts: 32, racks: 8, endpoints: 400, growth: 16 } as const;
 
 export function labOptions(input: LabInput = {}): LabOptions {
   const hosts = count('hosts', input.hosts, 4, 1);
   const racks = count('racks', input.racks, Math.min(2, hosts), 1);
   const endpoints = count('endpoints', input.endpoints, 12, 2);
+  const growth = count('growth', input.growth, 1, 1);
   if (racks > hosts) {
     throw new RomanaError(
       'input_invalid',
@@ -34,7 +42,15 @@ export function labOptions(input: LabInput = {}): LabOptions {
       },
     );
   }
-  return { hosts, racks, endpoints, once: input.once ?? false, json: input.json ?? false };
+  return {
+    hosts,
+    racks,
+    endpoints,
+    growth,
+    topology: input.topology ?? null,
+    once: input.once ?? false,
+    json: input.json ?? false,
+  };
 }
 
 function count(

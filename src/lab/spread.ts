@@ -19,8 +19,8 @@ export const TENANTS: readonly Tenant[] = [
   { name: 'acme', isolation: 'segment', segments: ['web', 'db'] },
   { name: 'globex', isolation: 'segment', segments: ['web', 'db'] },
 ];
-/** Endpoint ids of a block of the IPv4 layout: 4 bits, without 0. */
-const perBlock = 15;
+/** Endpoint ids of a block of the lab's own IPv4 layout: 4 bits, without 0. */
+const ownPerBlock = 15;
 
 export interface EndpointPlan {
   /** Name of the endpoint and of its namespace. */
@@ -32,14 +32,19 @@ export interface EndpointPlan {
 export const keyOf = (e: { tenant: string; segment: string; name: string }): string =>
   `${e.tenant}/${e.segment}/${e.name}`;
 
-export function planEndpoints(count: number, hosts: readonly HostPlan[]): EndpointPlan[] {
+/** `perBlock`: endpoints of one segment that a host has room for. */
+export function planEndpoints(
+  count: number,
+  hosts: readonly HostPlan[],
+  perBlock = ownPerBlock,
+): EndpointPlan[] {
   const places = TENANTS.flatMap(({ name, segments }) =>
     segments.map((segment) => ({ tenant: name, segment })),
   );
   if (count > hosts.length * places.length * perBlock) {
     throw new RomanaError(
       'input_invalid',
-      `${count} endpoints do not fit on ${hosts.length} hosts (a block of the IPv4 network holds ${perBlock}); give more --hosts.`,
+      `${count} endpoints do not fit on ${hosts.length} hosts (each has room for ${perBlock} of a segment); give more --hosts or --growth.`,
       { details: { path: 'endpoints' } },
     );
   }
@@ -105,7 +110,7 @@ export interface Probe {
   readonly family: 4 | 6;
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6';
 }
-const combinations: readonly Pick<Probe, 'family' | 'protocol'>[] = [
+const allCombinations: readonly Pick<Probe, 'family' | 'protocol'>[] = [
   { family: 4, protocol: 'tcp' },
   { family: 6, protocol: 'tcp' },
   { family: 4, protocol: 'udp' },
@@ -118,7 +123,11 @@ const combinations: readonly Pick<Probe, 'family' | 'protocol'>[] = [
 export const wholeMatrix = 24;
 export const sampleSize = 1500;
 
-export function planProbes(endpoints: readonly EndpointPlan[]): Probe[] {
+export function planProbes(
+  endpoints: readonly EndpointPlan[],
+  families: readonly (4 | 6)[] = [4, 6],
+): Probe[] {
+  const combinations = allCombinations.filter(({ family }) => families.includes(family));
   if (endpoints.length <= wholeMatrix) {
     return endpoints.flatMap((from) =>
       endpoints.flatMap((to) => (from === to ? [] : combinations.map((c) => ({ from, to, ...c })))),

@@ -1,4 +1,4 @@
-/** The lab's own count of rules, as `romana lab --once --json` prints it, does not grow with hosts or endpoints. */
+/** The lab's own count of rules, as `romana lab --once --json` prints it, does not grow with hosts, endpoints or host ids. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
@@ -23,3 +23,44 @@ test('every host has the same number of rules with 2 and with 8 hosts, with 12 a
   const [rules] = small.hosts.map((host) => host.rules);
   for (const host of [...small.hosts, ...large.hosts]) assert.equal(host.rules, rules, host.name);
 });
+
+test('nor with host ids: a topology file, tenants in two IPv4 networks, hosts that take further ids', async () => {
+  const file = new URL('../../examples/lab-topology.yaml', import.meta.url).pathname;
+  const size = ['--hosts', '8', '--racks', '4', '--growth', '4', '--topology', file];
+  const few = await lab(...size, '--endpoints', '12');
+  const many = await lab(...size, '--endpoints', '64');
+  assert.deepEqual([few.ok, many.ok], [true, true]);
+  const in4 = (prefix: string, document: LabDocument): LabDocument['endpoints'] =>
+    document.endpoints.filter(({ addresses }) => addresses.some((address) => address.startsWith(prefix)));
+  for (const document of [few, many]) {
+    for (const { name, addresses } of document.endpoints) {
+      const families = addresses.map((address) => (address.includes(':') ? 6 : 4));
+      assert.deepEqual(families, [4, 6], name);
+    }
+    // acme lives in both IPv4 networks, globex in the one that is open to it
+    for (const prefix of ['10.', '172.'])
+      assert.ok(
+        in4(prefix, document).some(({ tenant }) => tenant === 'acme'),
+        prefix,
+      );
+    assert.ok(in4('172.', document).every(({ tenant }) => tenant === 'acme'));
+  }
+  const idsIn10 = (document: LabDocument): number[] =>
+    document.hosts.map(({ cidrs }) => cidrs.filter((cidr) => cidr.startsWith('10.')).length);
+  assert.deepEqual(idsIn10(few), [1, 1, 1, 1, 1, 1, 1, 1]);
+  assert.ok(
+    idsIn10(many).some((ids) => ids > 1),
+    String(idsIn10(many)),
+  );
+  const [rules] = few.hosts.map((host) => host.rules);
+  for (const host of [...few.hosts, ...many.hosts]) assert.equal(host.rules, rules, host.name);
+  // growth stays inside what was routed from the first day
+  const others = (document: LabDocument): number[] =>
+    document.hosts.map((host) => host.routes - routesToEndpoints(host.name, document));
+  assert.deepEqual(others(many), others(few));
+});
+
+/** A route for each address of an endpoint on the host. */
+function routesToEndpoints(host: string, { endpoints }: LabDocument): number {
+  return endpoints.filter((endpoint) => endpoint.host === host).flatMap(({ addresses }) => addresses).length;
+}

@@ -1,5 +1,8 @@
 /** `romana lab`: a real network of several hosts on this machine. */
 import type { Command } from 'commander';
+import type { TopologyInput } from '#contract/topology.ts';
+import type { World } from '../world.ts';
+import { readTopologyFile } from './topology.ts';
 
 interface LabFlags {
   readonly once?: boolean;
@@ -7,9 +10,11 @@ interface LabFlags {
   readonly hosts?: string;
   readonly racks?: string;
   readonly endpoints?: string;
+  readonly growth?: string;
+  readonly topology?: string;
 }
 
-export function addLab(program: Command, setExitCode: (code: number) => void): void {
+export function addLab(program: Command, world: World, setExitCode: (code: number) => void): void {
   const lab = program
     .command('lab')
     .summary('A real network of several hosts in namespaces of this machine')
@@ -20,11 +25,16 @@ export function addLab(program: Command, setExitCode: (code: number) => void): v
     .option('--hosts <N>', 'Hosts (default: 4)')
     .option('--racks <N>', 'Racks (default: 2)')
     .option('--endpoints <N>', 'Endpoints (default: 12)')
+    .option('--topology <FILE>', 'Networks and prefix groups of a topology file instead of its own')
+    .option('--growth <N>', 'Host ids reserved for each host (default: 1)')
     .option('--once', 'Probe every pair once, say what was found, and leave')
     .option('--json', 'Print one JSON document instead of text')
     .action(async (flags: LabFlags) => {
       const { runLab } = await import('#lab/index.ts');
-      setExitCode(await runLab(flags));
+      const { topology: file, ...sizes } = flags;
+      const topology =
+        file === undefined ? null : ((await readTopologyFile(world, file)).source.value as TopologyInput);
+      setExitCode(await runLab({ ...sizes, topology }));
     });
   lab
     .command('shell')

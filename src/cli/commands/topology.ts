@@ -35,7 +35,8 @@ async function writeTopology(world: World, topology: Item, options: OutputOption
   world.out(table(options.headers === false ? undefined : titles, rows));
 }
 
-async function readFile(
+/** Read, judged and planned; every mistake is told with its place. */
+export async function readTopologyFile(
   world: World,
   file: string,
 ): Promise<{ source: Source; shown: ShownTopology; hosts: number; notes: PlacedFinding[] }> {
@@ -58,7 +59,7 @@ function writeNotes(world: World, notes: readonly PlacedFinding[]): void {
 
 async function check(world: World, file: string, options: OutputOptions): Promise<void> {
   const format = formatOf(options);
-  const { source, shown, hosts, notes } = await readFile(world, file);
+  const { source, shown, hosts, notes } = await readTopologyFile(world, file);
   const { networks, groups } = shown;
   if (format !== 'table') {
     const counts = { networks: networks.length, groups: groups.length, hosts };
@@ -78,7 +79,7 @@ async function check(world: World, file: string, options: OutputOptions): Promis
 
 async function showFile(world: World, file: string, options: OutputOptions): Promise<void> {
   const format = formatOf(options);
-  const { shown, notes } = await readFile(world, file);
+  const { shown, notes } = await readTopologyFile(world, file);
   if (options.quiet === true) return world.out(shown.groups.map(({ path }) => `${path}\n`).join(''));
   if (format !== 'table') return world.out(await dump(shown, format));
   writeNotes(world, notes);

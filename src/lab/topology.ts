@@ -1,0 +1,100 @@
+/**
+ * What a topology file means for the lab: which networks its endpoints get addresses of, and how many fit. Pure.
+ *
+ * A rack's hosts stand in the group that is named like the rack, else where labels `rack` and `host` put them. The lab numbers its
+ * hosts' own addresses itself, so the file lists no hosts.
+ */
+import type { Host } from '#contract/model.ts';
+import type { TopologyInput } from '#contract/topology.ts';
+import { RomanaError } from '#core/errors.ts';
+import { isOpenTo } from '#core/plan/open.ts';
+import { demandTopology } from '#core/plan/topology/index.ts';
+import { type LabPlan, NETWORKS } from './plan.ts';
+
+export interface LabNetwork {
+  readonly name: string;
+  readonly family: 4 | 6;
+  readonly endpointBits: number;
+  readonly tenants?: readonly string[] | undefined;
+}
+export interface Addressing {
+  /** To apply; null: the lab's own networks, and a group for each rack. */
+  readonly file: TopologyInput | null;
+  readonly networks: readonly LabNetwork[];
+  /** Paths of groups that hold hosts, by the last part of their names. */
+  readonly leaves: ReadonlyMap<string, string>;
+}
+
+export function addressing(document: TopologyInput | null): Addressing {
+  if (document === null) {
+    const networks = NETWORKS.map(({ name, family, layout }) => ({
+      name,
+      family,
+      endpointBits: layout.endpoint,
+    }));
+    return { file: null, networks, leaves: new Map() };
+  }
+  const { file, plan } = demandTopology(document);
+  if (plan.places.length > 0 || file.hosts.length > 0)
+    throw refused('The lab makes hosts of its own and gives them addresses: take the hosts out of the file.');
+  const networks = file.networks.flatMap(({ name, cidr, layout, tenants }) =>
+    layout === null ? [] : [{ name, family: cidr.address.family, endpointBits: layout.endpoint, tenants }],
+  );
+  if (networks.length === 0) throw refused('The lab needs at least one network with a layout in the file.');
+  const leaves = plan.groups
+    .filter(({ leaf, path }) => leaf && path !== '')
+    .map(({ path }) => [path.slice(path.lastIndexOf('/') + 1), path] as const);
+  return { file: document, networks, leaves: new Map(leaves) };
+}
+
+/** Endpoints of a segment that a host has room for: in each network a block for each host id that it may hold. */
+export function endpointsPerBlock({ networks }: Addressing, growth: number): number {
+  const bits = Math.min(16, ...networks.map(({ endpointBits }) => endpointBits));
+  return (2 ** bits - 1) * growth;
+}
+
+export function familiesOf({ networks }: Addressing): (4 | 6)[] {
+  return ([4, 6] as const).filter((family) => networks.some((network) => network.family === family));
+}
+
+/** Of each family one of the networks that are open to the tenant, in turn: its endpoints live in all of them. */
+export function networksFor({ networks }: Addressing, tenant: string, turn: number): string[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const open = networks.filter((network) => network.family === family && isOpenTo(network, tenant));
+    const chosen = open[turn % Math.max(1, open.length)];
+    return chosen === undefined ? [] : [chosen.name];
+  });
+}
+
+/** What is routed to a host: its reservations, which may be larger than the ids that it has. */
+export function routedRanges({ ids, reservations }: Host): string[] {
+  return (reservations ?? ids).map(({ cidr }) => cidr);
+}
+
+/** Aggregates by the name of the rack whose hosts they hold: the spine routes nothing smaller. */
+export function rackAggregates(
+  plan: LabPlan,
+  hosts: readonly Pick<Host, 'group'>[],
+  { aggregates }: { readonly aggregates: readonly { readonly path: string; readonly cidr: string }[] },
+): { path: string; cidr: string }[] {
+  const racks = new Map<string | null, string>();
+  for (const [i, { name, rack }] of plan.hosts.entries()) {
+    const group = hosts[i]?.group ?? null;
+    const other = racks.get(group) ?? rack.name;
+    if (group === null || other !== rack.name) {
+      throw new RomanaError(
+        'input_invalid',
+        `Host ${name} of ${rack.name} stands in ${group === null ? 'no group' : `group ${group}, like hosts of ${other}`}: the file needs a group for each rack, named ${rack.name} or with the label rack: ${rack.name}.`,
+      );
+    }
+    racks.set(group, rack.name);
+  }
+  return aggregates.flatMap(({ path, cidr }) => {
+    const rack = racks.get(path);
+    return rack === undefined ? [] : [{ path: rack, cidr }];
+  });
+}
+
+function refused(message: string): RomanaError {
+  return new RomanaError('input_invalid', message, { details: { path: 'topology' } });
+}
