@@ -41,7 +41,7 @@ export function endpointServices(ctx: Context, growth: Growth, shared: SharedBar
       const birth = born(ctx);
       for (let turn = 1; ; turn++) {
         const made = await store.transaction(actorOf(caller), (tx) => {
-          growth.settle(tx);
+          growth.settle(tx, body.host);
           return create(tx, ctx, shared, params, body, birth);
         });
         if (made !== undefined) return made;

@@ -108,7 +108,7 @@ export function hostServices(
     },
     hostAddId: async (caller, { params, body }) => {
       await store.transaction(actorOf(caller), (tx) => {
-        growth.settle(tx);
+        growth.settle(tx, params.name);
         const old = must(tx, 'host', params.name);
         const all = networksOf(tx);
         const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
@@ -144,7 +144,7 @@ export function hostServices(
           one.pending === null ? one : { ...one, pending: { ...one.pending, switches: false } },
         );
         if (differing(old, { reservations }).length > 0) tx.put('host', old.name, { ...old, reservations });
-        growth.settle(tx);
+        growth.settle(tx, params.name);
         return growth.shown(tx, must(tx, 'host', params.name));
       }),
   };

@@ -42,7 +42,15 @@ export function reportServices(
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
       const lacks = growth.lacks(host, body.wanted ?? []);
       const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
-      if (quiet && persist === undefined && !acknowledges && !routed && !rested && !lacks && !empty)
+      if (
+        quiet &&
+        persist === undefined &&
+        !acknowledges &&
+        routed.length === 0 &&
+        !rested &&
+        !lacks &&
+        !empty
+      )
         return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
@@ -54,7 +62,7 @@ export function reportServices(
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (rested) freeRestedIds(tx, ctx.steadyNow());
-        if (routed) growth.settle(tx);
+        for (const name of routed) growth.settle(tx, name);
         if (lacks) growth.give(tx, current.name, body.wanted ?? []);
         if (empty) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
         return { rejected };
