@@ -284,6 +284,14 @@ function changedMeanwhile(key: string): RomanaError {
 
 /** Names to numbers: the question that the allocator decides. */
 export function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput): Wanted {
+  const state = objects.host.get(host)?.state ?? 'active';
+  if (state !== 'active') {
+    throw new RomanaError(
+      'host_leaving',
+      `Host ${host} is ${state} and takes no new endpoints; use another host.`,
+      { details: { host, state } },
+    );
+  }
   const tenant = objects.tenant.get(input.tenant);
   if (tenant === undefined)
     throw new RomanaError(

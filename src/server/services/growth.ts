@@ -167,7 +167,10 @@ export class Growth {
     return tx
       .list('host')
       .flatMap(({ value }) =>
-        value.joined && value.name !== host.name && !this.#passed(tx, value, pending.revision)
+        value.joined &&
+        value.state !== 'fenced' &&
+        value.name !== host.name &&
+        !this.#passed(tx, value, pending.revision)
           ? [value.name]
           : [],
       );
