@@ -20,6 +20,7 @@ import {
 } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import { type IpamNetwork, numbersIn, type Slot, type Wanted } from '#core/ipam/index.ts';
+import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Claim } from './holdings.ts';
@@ -281,7 +282,15 @@ function changedMeanwhile(key: string): RomanaError {
 }
 
 /** Names to numbers: the question that the allocator decides. */
-function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput): Wanted {
+export function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput): Wanted {
+  const state = objects.host.get(host)?.state ?? 'active';
+  if (state !== 'active') {
+    throw new RomanaError(
+      'host_leaving',
+      `Host ${host} is ${state} and takes no new endpoints; use another host.`,
+      { details: { host, state } },
+    );
+  }
   const tenant = objects.tenant.get(input.tenant);
   if (tenant === undefined)
     throw new RomanaError(
@@ -296,7 +305,21 @@ function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput)
     );
   }
   const fixed = (input.addresses ?? []).map(parseAddress);
-  const networks = input.networks?.map((name) => networkNamed(objects, name)) ?? defaultNetworks(objects);
+  const networks =
+    input.networks?.map((name) => networkNamed(objects, name)) ?? defaultNetworks(objects, input.tenant);
+  if (networks.length === 0 && objects.network.size > 0) {
+    throw new RomanaError(
+      'network_closed',
+      `No network is open to tenant ${input.tenant}; create one, or add the tenant to one.`,
+    );
+  }
+  const closed = networks.find((network) => !isOpenTo(network, input.tenant));
+  if (closed !== undefined) {
+    throw new RomanaError(
+      'network_closed',
+      `Network ${closed.name} is not open to tenant ${input.tenant}; use another network, or add the tenant to it.`,
+    );
+  }
   if (networks.length === 0)
     throw new RomanaError(
       'host_without_id',
@@ -357,12 +380,12 @@ function networkNamed(objects: ViewObjects, name: string): m.Network {
   return network;
 }
 
-/** The first network of each family, as the server chooses. */
-function defaultNetworks(objects: ViewObjects): m.Network[] {
+/** As the server chooses. */
+function defaultNetworks(objects: ViewObjects, tenant: string): m.Network[] {
   const ordered = [...objects.network.values()].sort((a, b) =>
     a.createdAt === b.createdAt ? (a.name < b.name ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1,
   );
-  return [4, 6].flatMap((family) => ordered.find((network) => network.family === family) ?? []);
+  return networksByDefault(ordered, ({ family }) => family, tenant);
 }
 
 function hostIds(objects: ViewObjects, host: string, network: m.Network): number[] {

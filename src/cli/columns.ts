@@ -77,6 +77,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     ['LAYOUT', (item) => layout(item['layout'])],
     field('INFRASTRUCTURE'),
     list('RESERVED'),
+    list('TENANTS'),
     ['QUARANTINE', (item) => `${String(plain(item['quarantineSeconds']))} s`],
   ],
   host: [
@@ -95,6 +96,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
         ].join(', '),
     ],
     field('JOINED'),
+    ['STATE', (item) => plain(item['state']) ?? 'active'],
   ],
   tenant: [field('NAME'), field('ISOLATION'), idColumn],
   segment: [['SEGMENT', (item) => nameOf('segment', item)], idColumn],

@@ -28,6 +28,7 @@ export interface CommandSpec {
 const singular: Readonly<Record<string, string>> = {
   '--addresses': '--address',
   '--networks': '--network',
+  '--tenants': '--tenant',
   '--labels': '--label',
   '--source-prefixes': '--source-prefix',
 };

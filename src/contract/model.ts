@@ -5,6 +5,7 @@
  * Text forms: addresses are strict dotted quads or RFC 5952; CIDRs have no host bits; times are ISO 8601 UTC; ids are decimal.
  */
 import { z } from 'zod';
+import { HostState, RetiringId } from './lifecycle.ts';
 import {
   addressText,
   cidrText,
@@ -19,7 +20,8 @@ import {
 } from './text.ts';
 
 export * from './credentials.ts';
-export { addressText, cidrText, endpointName, groupPath, name } from './text.ts';
+export * from './lifecycle.ts';
+export { addressText, cidrText, endpointName, name } from './text.ts';
 
 /** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
 const stored = { uid: z.string(), revision: z.int().min(0), createdAt: z.string() };
@@ -33,6 +35,7 @@ export const Infrastructure = z
   .enum(['allow', 'deny'])
   .describe("Whether endpoints of this network may reach the hosts' own addresses");
 
+const tenants = z.array(name).max(4096).describe('Tenants that the network is open to; empty: to all');
 export const NetworkInput = z
   .strictObject({
     name,
@@ -46,6 +49,7 @@ export const NetworkInput = z
       .max(86400)
       .default(30)
       .describe('Seconds a released address rests before reuse'),
+    tenants: tenants.optional(),
   })
   .meta({ id: 'NetworkInput' });
 export const NetworkChange = NetworkInput.pick({
@@ -57,6 +61,7 @@ export const NetworkChange = NetworkInput.pick({
     infrastructure: Infrastructure,
     reserved: z.array(cidrText).max(1024),
     quarantineSeconds: z.int().min(0).max(86400),
+    tenants,
   })
   .partial()
   .meta({ id: 'NetworkChange' });
@@ -69,6 +74,7 @@ export const Network = z
     infrastructure: Infrastructure,
     reserved: z.array(z.string()),
     quarantineSeconds: z.int(),
+    tenants: z.array(z.string()).optional().describe('Tenants that it is open to; absent: to all'),
     ...stored,
   })
   .meta({ id: 'Network' });
@@ -192,6 +198,7 @@ export const Host = z
     ids: z.array(HostId),
     reservations: z.array(HostReservation).optional().describe('Absent when written by an older version'),
     joined: z.boolean().describe('Whether an agent holds a certificate for this host'),
+    state: HostState.optional(),
     ...stored,
   })
   .meta({ id: 'Host' });
@@ -362,19 +369,6 @@ export const HostStatus = z
     endpoints: z.int(),
   })
   .meta({ id: 'HostStatus' });
-/** A deleted tenant or segment keeps its id from others until nothing of it can be left anywhere. */
-export const RetiringId = z
-  .object({
-    field: z.enum(['tenant', 'segment']),
-    network: z.string(),
-    id: z.int(),
-    owner: z.string().describe('Tenant, or tenant/segment, that had the id'),
-    since: z.string(),
-    resting: z.boolean().describe('Every host has acknowledged; the quarantine of the network runs'),
-    waitingFor: z.array(z.string()).describe('Hosts that have not acknowledged the deletion yet'),
-    heldBy: z.array(z.string()).describe('Hosts whose journal or kernel still holds endpoints with the id'),
-  })
-  .meta({ id: 'RetiringId' });
 export const Status = z
   .object({
     incarnation: z.string(),
@@ -427,6 +421,5 @@ export type EndpointChange = z.infer<typeof EndpointChange>;
 export type EndpointAddress = z.infer<typeof EndpointAddress>;
 export type Position = z.infer<typeof Position>;
 export type Problem = z.infer<typeof Problem>;
-export type RetiringId = z.infer<typeof RetiringId>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;

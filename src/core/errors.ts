@@ -52,6 +52,10 @@ export const catalogue = {
   conflict: { status: 409, summary: 'The same name was used before with other properties.' },
   revision_conflict: { status: 409, summary: 'The object changed since the caller read it.' },
   in_use: { status: 409, summary: 'The object still holds others and cannot be deleted or changed.' },
+  network_closed: {
+    status: 409,
+    summary: 'The network is open only to other tenants.',
+  },
   network_overlap: { status: 409, summary: 'The CIDR overlaps an existing network.' },
   address_taken: { status: 409, summary: 'The address belongs to another endpoint.' },
   address_reserved: { status: 409, summary: 'The address lies in a reserved range.' },
@@ -73,6 +77,10 @@ export const catalogue = {
   endpoint_removing: {
     status: 409,
     summary: 'The endpoint is being removed; its host has not confirmed yet.',
+  },
+  host_leaving: {
+    status: 409,
+    summary: 'The host is draining or fenced; it takes nothing new and is gone when its agent holds nothing.',
   },
   host_joined: {
     status: 409,

@@ -12,7 +12,7 @@ import {
   parseLayout,
   sizeOf,
 } from '../address/index.ts';
-import { carve, carveCidr, type GroupNode, nextHostId, type Topology } from './groups.ts';
+import { carve, carveCidr, type GroupNode, type Topology } from './groups.ts';
 
 const names = (prefix: string, count: number): GroupNode[] =>
   Array.from({ length: count }, (_, i) => ({ name: `${prefix}${i + 1}` }));
@@ -214,48 +214,5 @@ describe('carving the host field', () => {
     assert.throws(() => carveCidr(parseCidr('fd10::/127'), { groups: names('rack', 3) }), {
       code: 'topology_invalid',
     });
-  });
-});
-
-describe('the next host id', () => {
-  it('is 1, 2, 3… in the first group, never 0, and undefined when all are taken', () => {
-    const [first, second] = carve(v4, { groups: names('rack', 64) });
-    const taken = new Set<number>();
-    const given: number[] = [];
-    for (;;) {
-      const id = nextHostId(first!, (n) => taken.has(n));
-      if (id === undefined) break;
-      taken.add(id);
-      given.push(id);
-    }
-    assert.deepEqual(given, [1, 2, 3]);
-    assert.equal(
-      nextHostId(second!, (n) => taken.has(n)),
-      4,
-    );
-    taken.delete(2);
-    assert.equal(
-      nextHostId(first!, (n) => taken.has(n)),
-      2,
-    );
-  });
-
-  it('is the lowest free id of the group, whatever is taken', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 0, max: 7 }),
-        fc.uniqueArray(fc.integer({ min: 0, max: 255 }), { maxLength: 256 }),
-        (n, ids) => {
-          const group = carve(v4, { groups: names('rack', 8) })[n]!;
-          const taken = new Set(ids);
-          const all = Array.from({ length: 32 }, (_, i) => group.firstHostId + i);
-          const lowest = all.find((id) => id > 0 && !taken.has(id));
-          assert.equal(
-            nextHostId(group, (id) => taken.has(id)),
-            lowest,
-          );
-        },
-      ),
-    );
   });
 });

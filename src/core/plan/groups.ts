@@ -182,14 +182,3 @@ export function carve(plan: AddressPlan, topology: Topology): CarvedGroup[] {
   }
   return out;
 }
-
-/** The lowest free host id of a group; undefined when all are taken. Never id 0. */
-export function nextHostId(
-  group: Pick<CarvedGroup, 'firstHostId' | 'lastHostId'>,
-  taken: (id: number) => boolean,
-): number | undefined {
-  for (let id = Math.max(1, group.firstHostId); id <= group.lastHostId; id++) {
-    if (!taken(id)) return id;
-  }
-  return undefined;
-}

@@ -202,10 +202,13 @@ export class Growth {
   }
 }
 
-/** Read when somebody asks, and once. */
+/** Whose agents run, as far as is known. Read when somebody asks, and once. */
 function joinedHosts(tx: ReadTx): () => readonly Host[] {
   let hosts: readonly Host[] | undefined;
-  return () => (hosts ??= tx.list('host').flatMap(({ value }) => (value.joined ? [value] : [])));
+  return () =>
+    (hosts ??= tx
+      .list('host')
+      .flatMap(({ value }) => (value.joined && value.state !== 'fenced' ? [value] : [])));
 }
 
 function pendingOf(tx: ReadTx, name: string): HostReservation[] {

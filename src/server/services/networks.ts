@@ -10,6 +10,7 @@ import {
   parseCidr,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
+import { isOpenTo } from '#core/plan/index.ts';
 import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
@@ -75,9 +76,11 @@ export function networkServices(ctx: Context): Pick<Services, Mine> {
 
 /** Creating what is there already answers it; under its name something else is a conflict. */
 export function createNetwork(tx: Tx, ctx: Context, body: NetworkBody): Network {
+  const { tenants = [], ...fields } = body;
   const existing = tx.get('network', body.name);
   if (existing !== undefined) {
-    demandSame('network', body.name, differing(existing, body));
+    const have = { ...existing, tenants: existing.tenants ?? [] };
+    demandSame('network', body.name, differing(have, body));
     return existing;
   }
   const cidr = parseCidr(body.cidr);
@@ -91,10 +94,15 @@ export function createNetwork(tx: Tx, ctx: Context, body: NetworkBody): Network 
       },
     );
   }
-  const network = { name: body.name, plan };
+  const network = { name: body.name, plan, tenants };
   demandApart(tx, cidr);
   demandReserved(tx, body, body.reserved, []);
-  const created = tx.put('network', body.name, { ...body, family: plan.family, ...born(ctx) });
+  const created = tx.put('network', body.name, {
+    ...fields,
+    ...(tenants.length === 0 ? {} : { tenants }),
+    family: plan.family,
+    ...born(ctx),
+  });
   admitEverybody(tx, network);
   storeTopology(tx);
   return created;
@@ -108,7 +116,31 @@ export function changeNetwork(tx: Tx, old: Network, change: NetworkChange): Netw
     reserved: change.reserved ?? old.reserved,
     quarantineSeconds: change.quarantineSeconds ?? old.quarantineSeconds,
   };
-  return differing(old, next).length === 0 ? old : tx.put('network', old.name, next);
+  const changed =
+    change.tenants === undefined ||
+    differing({ tenants: [], ...old }, { tenants: change.tenants }).length === 0
+      ? next
+      : opened(tx, next, change.tenants);
+  if (differing(old, changed).length === 0 && differing(changed, old).length === 0) return old;
+  const kept = tx.put('network', old.name, changed);
+  if (changed !== next) admitTenants(tx, networksOf(tx).find(({ name }) => name === old.name)!);
+  return kept;
+}
+
+/** Nobody who is there loses a network: addresses and ids of it may be in use, on hosts that do not answer as well. */
+function opened(tx: ReadTx, { tenants: before = [], ...network }: Network, tenants: string[]): Network {
+  const lost = tx
+    .list('tenant')
+    .map(({ key }) => key)
+    .filter((tenant) => isOpenTo({ tenants: before }, tenant) && !isOpenTo({ tenants }, tenant));
+  if (lost.length > 0) {
+    throw new RomanaError(
+      'in_use',
+      `Tenants ${nameSome(lost)} have ids in network ${network.name} and would lose it; name them too, or delete them first.`,
+      { details: { tenants: lost.slice(0, 100) } },
+    );
+  }
+  return tenants.length === 0 ? network : { ...network, tenants };
 }
 
 /** Neither another network, nor a host's own address, nor a foreign source prefix of an endpoint may lie in the range. */
@@ -145,7 +177,13 @@ function admitEverybody(tx: Tx, network: KnownNetwork): void {
     const { ids, reservations } = firstHostId(tx, host, network, { allocator: allocatorOf(tx, name) });
     tx.put('host', name, { ...host, ids, reservations });
   }
+  admitTenants(tx, network);
+}
+
+/** Ids of the network for all that it is open to and that have none. */
+function admitTenants(tx: Tx, network: KnownNetwork): void {
   for (const tenant of byAge(tx.list('tenant'))) {
+    if (!isOpenTo(network, tenant.name) || holdsIn(tenant, network)) continue;
     const ids = takeIdIfAny(tx, {
       field: 'tenant',
       network,
@@ -157,6 +195,7 @@ function admitEverybody(tx: Tx, network: KnownNetwork): void {
   }
   for (const segment of byAge(tx.list('segment'))) {
     const { tenant, name } = segment;
+    if (!isOpenTo(network, segment.tenant) || holdsIn(segment, network)) continue;
     const ids = takeIdIfAny(tx, {
       field: 'segment',
       network,
@@ -167,6 +206,10 @@ function admitEverybody(tx: Tx, network: KnownNetwork): void {
     if (ids.length > 0) tx.put('segment', `${tenant}/${name}`, { ...segment, ids: [...segment.ids, ...ids] });
     noteNumbers(tx, 'segment', `${tenant}/${name}`);
   }
+}
+
+function holdsIn({ ids }: { ids: readonly { network: string }[] }, { name }: KnownNetwork): boolean {
+  return ids.some(({ network }) => network === name);
 }
 
 function dismissEverybody(tx: Tx, network: string): void {

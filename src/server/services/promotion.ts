@@ -3,9 +3,10 @@
  * first, before anybody new. New endpoints then have encoded addresses; old ones keep their shared ones until they go.
  */
 import type { Segment, Tenant } from '#contract/model.ts';
+import { isOpenTo } from '#core/plan/index.ts';
 import type { Tx } from '#store/port.ts';
 import { type Field, takeIdIfAny } from './ids.ts';
-import { type KnownNetwork, networksOf } from './shared.ts';
+import { type KnownNetwork, networksFor, networksOf } from './shared.ts';
 
 /** By `tenant/NAME` or `segment/TENANT/NAME`, in the order in which they began to wait. */
 const waitingKind = '_numberless';
@@ -18,7 +19,8 @@ type Holder =
 export function noteNumbers(tx: Tx, field: Exclude<Field, 'host'>, key: string): void {
   const value = tx.get(field, key);
   const row = `${field}/${key}`;
-  const waits = value !== undefined && networksOf(tx).some((network) => lacks(value, network));
+  const waits =
+    value !== undefined && networksFor(tx, tenantOf(value)).some((network) => lacks(value, network));
   if (waits && tx.row(waitingKind, row) === undefined) tx.put(waitingKind, row, {});
   if (!waits && tx.row(waitingKind, row) !== undefined) tx.delete(waitingKind, row);
 }
@@ -49,7 +51,7 @@ function holderOf(tx: Tx, row: string): Holder | undefined {
 
 function promoteOne(tx: Tx, networks: readonly KnownNetwork[], { field, key, value }: Holder): void {
   const taken = networks
-    .filter((network) => lacks(value, network))
+    .filter((network) => isOpenTo(network, tenantOf(value)) && lacks(value, network))
     .flatMap((network) =>
       takeIdIfAny(tx, {
         field,
@@ -60,6 +62,10 @@ function promoteOne(tx: Tx, networks: readonly KnownNetwork[], { field, key, val
       }),
     );
   if (taken.length > 0) tx.put(field, key, { ...value, ids: [...value.ids, ...taken] });
+}
+
+function tenantOf(value: Tenant | Segment): string {
+  return 'tenant' in value ? value.tenant : value.name;
 }
 
 function lacks({ ids }: Pick<Tenant, 'ids'>, { name }: KnownNetwork): boolean {

@@ -4,8 +4,9 @@ import { formatAddress, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { locate } from '#core/ipam/block.ts';
 import type { Placed } from '#core/ipam/index.ts';
+import { isOpenTo } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
-import { must } from './shared.ts';
+import { must, networkClosed } from './shared.ts';
 import type { Input } from './types.ts';
 
 type Registered = Input<'hostReport'>['body']['registered'][number];
@@ -18,6 +19,7 @@ export function registeredAddresses(tx: ReadTx, host: Host, key: string, item: R
   return item.addresses.map(({ network: name, address: text }) => {
     const network = tx.ipam.network(name);
     if (network === undefined) throw new RomanaError('not_found', `There is no network ${name}.`);
+    if (!isOpenTo(must(tx, 'network', name), item.tenant)) throw networkClosed(name, item.tenant);
     const address = parseAddress(text);
     const placed = locate(network, address);
     const mismatch = (what: string) =>

@@ -12,7 +12,7 @@ import {
   demandSame,
   must,
   nameSome,
-  networksOf,
+  networksFor,
   timeText,
 } from './shared.ts';
 import type { Services } from './types.ts';
@@ -35,7 +35,7 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
           return existing;
         }
         freeRestedIds(tx, ctx.steadyNow());
-        const ids = networksOf(tx).flatMap((network) =>
+        const ids = networksFor(tx, tenant).flatMap((network) =>
           takeIdIfAny(tx, { field: 'segment', network, tenant, holder: name, id: wanted }),
         );
         const made = tx.put('segment', key, { tenant, name, ids, ...born(ctx) });

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Kind } from '#contract/watch.ts';
 import { type AddressPlan, type Cidr, formatCidr, overlaps, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
+import { isOpenTo, type Openness } from '#core/plan/index.ts';
 import type { Clock, Random } from '#core/ports.ts';
 import type { ReadTx, Row, Stored } from '#store/port.ts';
 import type { ServiceDeps } from './types.ts';
@@ -78,14 +79,31 @@ export function nameSome(names: readonly string[]): string {
   return more > 0 ? `${names.slice(0, 10).join(', ')} and ${more} more` : names.join(', ');
 }
 
-export interface KnownNetwork {
+export interface KnownNetwork extends Openness {
   readonly name: string;
   readonly plan: AddressPlan;
 }
 
 /** All networks, the oldest first. */
 export function networksOf(tx: ReadTx): KnownNetwork[] {
-  return byAge(tx.list('network')).map(({ name }) => ({ name, plan: tx.ipam.network(name)!.plan }));
+  return byAge(tx.list('network')).map(({ name, tenants }) => ({
+    name,
+    plan: tx.ipam.network(name)!.plan,
+    tenants,
+  }));
+}
+
+/** Those in which a tenant and its segments have ids. */
+export function networksFor(tx: ReadTx, tenant: string): KnownNetwork[] {
+  return networksOf(tx).filter((network) => isOpenTo(network, tenant));
+}
+
+export function networkClosed(network: string, tenant: string): RomanaError {
+  return new RomanaError(
+    'network_closed',
+    `Network ${network} is not open to tenant ${tenant}; use another network, or add the tenant to it.`,
+    { details: { network, tenant } },
+  );
 }
 
 /** An endpoint that may send from addresses of a network could pass for anybody in it. */

@@ -3,9 +3,11 @@ import type { Host } from '#contract/model.ts';
 import { type Address, containsAddress, decode, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { numbersIn, type Slot } from '#core/ipam/index.ts';
+import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
+import { demandStaying } from './host-state.ts';
 import { idSpace } from './ids.ts';
-import { type KnownNetwork, must, networksOf } from './shared.ts';
+import { type KnownNetwork, must, networkClosed, networksOf } from './shared.ts';
 import type { SharedBarrier } from './sharing.ts';
 import type { Input } from './types.ts';
 
@@ -21,9 +23,12 @@ export function slotsFor(
   const tenant = must(tx, 'tenant', where.tenant);
   const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
   const host = must(tx, 'host', body.host);
+  demandStaying(host);
   const all = networksOf(tx);
   const fixed = fixedAddresses(all, body);
-  const networks = chosenNetworks(all, body, fixed);
+  const networks = chosenNetworks(all, body, fixed, where.tenant);
+  for (const network of networks)
+    if (!isOpenTo(network, tenant.name)) throw networkClosed(network.name, tenant.name);
   const slots: Slot[] = [];
   for (const network of networks) {
     const hostIds = serverIds(host, network.name);
@@ -87,11 +92,12 @@ function fixedAddresses(all: readonly KnownNetwork[], body: Body): Map<string, A
   return fixed;
 }
 
-/** Those asked for; else the first network of each family, or the networks of that family's fixed addresses where there are any. */
+/** Those asked for; else of each family the first network that names the tenant or is open to all, or the networks of that family's fixed addresses where there are any. */
 function chosenNetworks(
   all: readonly KnownNetwork[],
   { networks: names }: Body,
   fixed: ReadonlyMap<string, Address>,
+  tenant: string,
 ): KnownNetwork[] {
   if (names !== undefined) {
     if (new Set(names).size !== names.length) {
@@ -110,8 +116,15 @@ function chosenNetworks(
   const chosen = ([4, 6] as const).flatMap((family) => {
     const ofFamily = all.filter(({ plan }) => plan.family === family);
     const named = ofFamily.filter(({ name }) => fixed.has(name));
-    return named.length > 0 ? named : ofFamily.slice(0, 1);
+    return named.length > 0 ? named : networksByDefault(ofFamily, ({ plan }) => plan.family, tenant);
   });
+  if (chosen.length === 0 && all.length > 0) {
+    throw new RomanaError(
+      'network_closed',
+      `No network is open to tenant ${tenant}; create one, or add the tenant to one.`,
+      { details: { tenant } },
+    );
+  }
   if (chosen.length === 0) {
     throw new RomanaError('not_found', 'There is no network yet; create one with `romana network create`.');
   }

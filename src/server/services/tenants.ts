@@ -13,7 +13,7 @@ import {
   differing,
   must,
   nameSome,
-  networksOf,
+  networksFor,
   timeText,
 } from './shared.ts';
 import { isolationChanged } from './sharing.ts';
@@ -35,7 +35,7 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
           return existing;
         }
         freeRestedIds(tx, ctx.steadyNow());
-        const ids = networksOf(tx).flatMap((network) =>
+        const ids = networksFor(tx, name).flatMap((network) =>
           takeIdIfAny(tx, { field: 'tenant', network, holder: name, id: wanted }),
         );
         const made = tx.put('tenant', name, { name, isolation, ids, ...born(ctx) });

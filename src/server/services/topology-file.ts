@@ -149,19 +149,11 @@ function notKept(file: TopologyFile): Issue[] {
             'The control plane keeps one topology; put its groups into the first, or its networks beside it.',
           ),
         ];
-  const networks = file.networks.flatMap(({ at, tenants = [], layout }): Issue[] => [
-    ...(tenants.length === 0
-      ? []
-      : [
-          issue(
-            [...at, 'tenants'],
-            'The control plane opens every network to all tenants; leave tenants out.',
-          ),
-        ]),
-    ...(layout === null
+  const networks = file.networks.flatMap(({ at, layout }): Issue[] =>
+    layout === null
       ? [issue([...at, 'kind'], 'The control plane keeps no flat networks; leave it out.')]
-      : []),
-  ]);
+      : [],
+  );
   return [...topologies, ...networks];
 }
 
@@ -268,6 +260,7 @@ function inTheWay(
 
 function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network | undefined): Change[] {
   const { name, cidr, layout, infrastructure, quarantineSeconds } = network;
+  const tenants = network.tenants && [...network.tenants];
   const reserved = network.reserved?.map(formatCidr);
   if (layout === null) return [];
   if (old === undefined) {
@@ -279,6 +272,7 @@ function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network |
         infrastructure: infrastructure ?? 'deny',
         reserved: reserved ?? [],
         quarantineSeconds: quarantineSeconds ?? 30,
+        ...(tenants === undefined ? {} : { tenants }),
       }),
     );
     return [{ action: 'create', kind: 'network', name, fields: [] }];
@@ -287,8 +281,9 @@ function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network |
     ...(infrastructure === undefined ? {} : { infrastructure }),
     ...(reserved === undefined ? {} : { reserved }),
     ...(quarantineSeconds === undefined ? {} : { quarantineSeconds }),
+    ...(tenants === undefined ? {} : { tenants }),
   };
-  const fields = differing(old, change);
+  const fields = differing({ tenants: [], ...old }, change);
   if (fields.length === 0) return [];
   at(network.at, () => changeNetwork(tx, old, change));
   return [{ action: 'change', kind: 'network', name, fields }];
@@ -373,6 +368,7 @@ function exportFile(tx: ReadTx): ExportedFile {
       infrastructure: value.infrastructure,
       reserved: value.reserved,
       quarantineSeconds: value.quarantineSeconds,
+      tenants: value.tenants ?? [],
     })),
     topologies: none
       ? []

@@ -8,7 +8,6 @@ import {
   accountant,
   type BlockCount,
   type HeldRange,
-  type HeldState,
 } from '#core/ipam/index.ts';
 import type { CarvedGroup } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
@@ -56,7 +55,10 @@ export function openBooks(tx: ReadTx, now: number): Books[] {
 function rangesOf(host: Host, network: string): HeldRange[] {
   const ids = host.ids.filter((entry) => entry.network === network).map(({ id }) => id);
   const out: HeldRange[] = ids.map((id) => ({ first: id, last: id, state: 'active' }));
-  for (const { first, last, state } of reservationsOf(host, network)) {
+  for (const { first, size, pending, network: where } of host.reservations ?? []) {
+    if (where !== network) continue;
+    const last = first + size - 1;
+    const state = pending === null ? 'spare' : 'pending';
     let from = first;
     for (const id of ids.filter((one) => first <= one && one <= last).sort((a, b) => a - b)) {
       if (from < id) out.push({ first: from, last: id - 1, state });
@@ -65,21 +67,6 @@ function rangesOf(host: Host, network: string): HeldRange[] {
     if (from <= last) out.push({ first: from, last, state });
   }
   return out.sort((a, b) => a.first - b.first);
-}
-
-/** Ranges of ids that a host keeps around its ids, where it has such. */
-function reservationsOf(
-  host: Readonly<Record<string, unknown>>,
-  network: string,
-): { first: number; last: number; state: HeldState }[] {
-  const kept = host['reservations'];
-  if (!Array.isArray(kept)) return [];
-  return kept.flatMap((one: unknown) => {
-    if (!isRecord(one) || one['network'] !== network) return [];
-    const { first, size, pending } = one;
-    if (typeof first !== 'number' || typeof size !== 'number') return [];
-    return [{ first, last: first + size - 1, state: pending === null ? 'spare' : 'pending' }];
-  });
 }
 
 function tenantsOf(tx: ReadTx, network: string): IdRow[] {

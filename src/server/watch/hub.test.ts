@@ -308,7 +308,7 @@ test('W7 a cancelled subscription hears nothing more, and a closed hub leaves no
   assert.equal(hub.size, 0);
 });
 
-test('W5 shared peers go to the host that they are meant for, to no other and to nobody who sees all endpoints', async () => {
+test('W4 shared peers go to the host that they are meant for, to no other and to nobody who sees all endpoints', async () => {
   const { store, timers, hub } = setup();
   await putPeer(store, 'h1', 'before');
   const consumers = ['h1', 'h2', null].map((host) => {
