@@ -20,7 +20,6 @@ import {
   ipamNetwork,
   type LocalEndpointInput,
   LocalEndpoints,
-  questionOf,
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
@@ -28,6 +27,7 @@ import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
+import { adoptedQuestion } from './question.ts';
 import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
 import { SavedView, type StateFiles } from './saved-view.ts';
@@ -360,11 +360,7 @@ export class Agent {
         {
           key,
           uid: endpoint.uid,
-          question: questionOf({
-            networks: endpoint.addresses.map(({ network }) => network),
-            attachment,
-            sourcePrefixes,
-          }),
+          question: adoptedQuestion({ attachment, sourcePrefixes }),
           addresses: endpoint.addresses.map(({ network, address }) => ({
             network,
             address: parseAddress(address),
