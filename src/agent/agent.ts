@@ -20,7 +20,6 @@ import {
   ipamNetwork,
   type LocalEndpointInput,
   LocalEndpoints,
-  questionOf,
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
@@ -28,6 +27,7 @@ import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import type { ObjectStatus } from './ports.ts';
+import { adoptedQuestion } from './question.ts';
 import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
 import { SavedView, type StateFiles } from './saved-view.ts';
@@ -100,6 +100,8 @@ export class Agent {
   readonly #saved: SavedView;
   #adopting: Promise<void> | null = null;
   #writes = 0;
+  /** The pass that began last knew that this host is fenced. */
+  #withdrawing = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -110,12 +112,15 @@ export class Agent {
       knowledge: () => {
         const view = this.#ready ? this.#view.state : null;
         if (view === null) return null;
-        const endpoints = this.#wired(view);
+        // Superseded: first a kernel that lets nothing pass, then the journal is emptied, then that is acknowledged.
+        this.#withdrawing = this.#fenced(view);
+        const endpoints = this.#withdrawing ? [] : this.#wired(view);
         this.#maybeWired.began(endpoints);
         return { view, endpoints };
       },
       onPass: (outcome) => {
         this.#maybeWired.ended(outcome.applied);
+        if (outcome.applied && this.#withdrawing) this.#releaseAll();
         this.#writes += outcome.changes.length;
         this.#releaseRemoved();
         this.#reporter.wake();
@@ -284,6 +289,28 @@ export class Agent {
     for (const network of networks.values()) allocator.setNetwork(ipamNetwork(network));
   }
 
+  #fenced(view: ViewState): boolean {
+    return view.objects.host.get(this.#options.host)?.state === 'fenced';
+  }
+
+  /** Of a fenced host, when nothing of it is in the kernel any more. */
+  #releaseAll(): void {
+    const { log } = this.#options;
+    const held = this.#openAllocator().list();
+    if (held.length === 0) return;
+    const released = held.map(({ allocation: { key, uid } }) => this.#openAllocator().release(key, { uid }));
+    Promise.all(released).then(
+      () => {
+        log.warn(
+          { endpoints: held.length },
+          'this host was declared dead: its endpoints are cut off and forgotten',
+        );
+        this.#reporter.wake();
+      },
+      (error: unknown) => log.error({ error }, 'endpoints of a fenced host are not released yet'),
+    );
+  }
+
   /** The control plane may ask us to remove what we allocated. */
   #releaseRemoved(): void {
     if (!this.#ready) return;
@@ -333,11 +360,7 @@ export class Agent {
         {
           key,
           uid: endpoint.uid,
-          question: questionOf({
-            networks: endpoint.addresses.map(({ network }) => network),
-            attachment,
-            sourcePrefixes,
-          }),
+          question: adoptedQuestion({ attachment, sourcePrefixes }),
           addresses: endpoint.addresses.map(({ network, address }) => ({
             network,
             address: parseAddress(address),

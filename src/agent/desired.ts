@@ -98,7 +98,11 @@ export function computeDesired(input: DesiredInput): Desired {
     local.push({ tenant: endpoint.tenant, link, addresses, sourcePrefixes: endpoint.sourcePrefixes });
   }
 
-  const hosts = [...objects.host.values()].map(asL2Host);
+  // A fenced host may come back with what it had: nothing is routed to it, and its sources are dropped at the uplinks.
+  const hosts = [...objects.host.values()]
+    .filter(({ name, state }) => state !== 'fenced' || name === input.host)
+    .map(asL2Host);
+  const fenced = self?.state === 'fenced';
   const selfL2: L2Host =
     self === undefined ? { name: input.host, addresses: [], group: null, cidrs: [] } : asL2Host(self);
   const { routes, blackholes, unreachable } = hostRoutes(selfL2, hosts);
@@ -135,7 +139,7 @@ export function computeDesired(input: DesiredInput): Desired {
     links: { links, gateway4: GATEWAY4, gateway6: GATEWAY6, families },
     routes: [
       ...endpointRoutes,
-      ...routes.map(({ cidr, via }) => ({ kind: 'via' as const, cidr, via })),
+      ...(fenced ? [] : routes).map(({ cidr, via }) => ({ kind: 'via' as const, cidr, via })),
       ...blackholes.map((cidr) => ({ kind: 'blackhole' as const, cidr })),
     ],
     problems,

@@ -8,11 +8,11 @@ import {
   ipamNetwork,
   type LocalEndpointInput,
   LocalEndpoints,
-  questionOf,
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
 import { FakeFs, PowerFailure } from './journal/fake-fs.ts';
+import { questionOf } from './question.ts';
 import type { Outcome } from './reconciler.ts';
 import {
   at,

@@ -3,7 +3,8 @@
  * wiring in the kernel, then the answer. Imports contract, core, agent.
  *
  * 1. An answer to `create` means: durable, enforced and wired. A failed one leaves nothing, unless the endpoint was there before.
- * 2. The same question again gets the same endpoint; another one under the same name is a conflict.
+ * 2. The same question again gets the same endpoint, whatever changed since: networks, tenants, this host; another one under the same
+ *    name is a conflict. The question is what was asked, with nothing filled in.
  * 3. `remove` is idempotent, and answered when the kernel holds nothing of the endpoint any more.
  */
 
@@ -13,7 +14,6 @@ import {
   addressPlan,
   containsAddress,
   formatAddress,
-  formatCidr,
   overlaps,
   parseAddress,
   parseCidr,
@@ -24,6 +24,7 @@ import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Claim } from './holdings.ts';
+import { demandSame, questionOf } from './question.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewObjects, ViewState } from './view.ts';
 
@@ -111,19 +112,19 @@ export class LocalEndpoints {
   async #create(input: LocalEndpointInput): Promise<m.Endpoint> {
     const { objects } = this.#options.view();
     const allocator = this.#options.allocator();
-    const wanted = wantedOf(objects, this.#options.host, input);
-    const taken = objects.endpoint.get(wanted.key);
+    const key = keyOf(input);
+    const taken = objects.endpoint.get(key);
     if (taken !== undefined && taken.allocator === 'server') {
       throw new RomanaError(
         'already_exists',
-        `Endpoint ${wanted.key} exists already; the server gave it ${addressList(taken)}.`,
+        `Endpoint ${key} exists already; the server gave it ${addressList(taken)}.`,
       );
     }
-    const before = allocator.get(wanted.key);
+    const before = allocator.get(key);
     if (taken?.phase === 'removing' && before?.allocation.uid === taken.uid) {
       throw new RomanaError(
         'endpoint_removing',
-        `Endpoint ${wanted.key} is being removed by the control plane; try again later.`,
+        `Endpoint ${key} is being removed by the control plane; try again later.`,
       );
     }
     const wiring: Wiring = {
@@ -131,32 +132,33 @@ export class LocalEndpoints {
       sourcePrefixes: input.sourcePrefixes ?? [],
       createdAt: this.#options.now(),
     };
-    const held = await this.#allocate(wanted, input, wiring, before === undefined);
+    if (before !== undefined) demandSame(before, input);
+    const held = before ?? (await this.#allocate(input, wiring));
     const outcome = await this.#options.reconcile();
-    const wired = outcome?.phases.get(wanted.key);
+    const wired = outcome?.phases.get(key);
     const problem =
       wired?.problem ??
       (wired?.phase === 'ready' || wiring.attachment.kind === 'none' ? null : outcome?.problems[0]);
     if (problem !== null && wired?.phase !== 'ready') {
       if (before === undefined) {
-        await allocator.release(wanted.key, { uid: held.allocation.uid });
+        await allocator.release(key, { uid: held.allocation.uid });
         await this.#options.reconcile();
       }
       // What the whole pass lacked is not the caller's mistake: the same question may succeed later.
       throw new RomanaError(
         outcome?.applied === true ? 'attachment_invalid' : 'kernel_refused',
         problem?.message ?? 'The endpoint could not be wired; see `romana agent status`.',
-        { details: { endpoint: wanted.key, cause: problem?.code } },
+        { details: { endpoint: key, cause: problem?.code } },
       );
     }
     return this.#describe(held, wired?.phase ?? 'pending');
   }
 
-  /** A full block is no refusal while the host can get a further id. `fresh`: the endpoint was not there before. */
-  async #allocate(wanted: Wanted, input: LocalEndpointInput, wiring: Wiring, fresh: boolean): Promise<Held> {
+  /** Of an endpoint that is not there. A full block is no refusal while the host can get a further id. */
+  async #allocate(input: LocalEndpointInput, wiring: Wiring): Promise<Held> {
     const { allocator, view, host } = this.#options;
     const now = (): Wanted => wantedOf(view().objects, host, input);
-    for (let asked = wanted; ; asked = now()) {
+    for (let asked = now(); ; asked = now()) {
       // The view may change until the decision, and while it is made durable.
       const stands = (): void => {
         if (!covers(now(), asked)) throw changedMeanwhile(asked.key);
@@ -173,7 +175,7 @@ export class LocalEndpoints {
       try {
         stands();
       } catch (error) {
-        if (fresh) await allocator().release(wanted.key, { uid: held.allocation.uid });
+        await allocator().release(asked.key, { uid: held.allocation.uid });
         throw error;
       }
       return held;
@@ -283,6 +285,14 @@ function changedMeanwhile(key: string): RomanaError {
 
 /** Names to numbers: the question that the allocator decides. */
 export function wantedOf(objects: ViewObjects, host: string, input: LocalEndpointInput): Wanted {
+  const state = objects.host.get(host)?.state ?? 'active';
+  if (state !== 'active') {
+    throw new RomanaError(
+      'host_leaving',
+      `Host ${host} is ${state} and takes no new endpoints; use another host.`,
+      { details: { host, state } },
+    );
+  }
   const tenant = objects.tenant.get(input.tenant);
   if (tenant === undefined)
     throw new RomanaError(
@@ -337,19 +347,11 @@ export function wantedOf(objects: ViewObjects, host: string, input: LocalEndpoin
     }
   }
   demandOutside(objects, input.sourcePrefixes ?? []);
-  const question = questionOf({ ...input, networks: networks.map(({ name }) => name) });
-  return { key: `${input.tenant}/${input.segment}/${input.name}`, question, slots };
+  return { key: keyOf(input), question: questionOf(input), slots };
 }
 
-/** Canonical text of what was asked for, defaults filled in. */
-export function questionOf(asked: Omit<LocalEndpointInput, 'tenant' | 'segment' | 'name'>): string {
-  return JSON.stringify({
-    networks: asked.networks ?? [],
-    addresses: (asked.addresses ?? []).map((text) => formatAddress(parseAddress(text))).sort(),
-    endpointId: asked.endpointId ?? null,
-    attachment: asked.attachment ?? { kind: 'none' },
-    sourcePrefixes: (asked.sourcePrefixes ?? []).map((text) => formatCidr(parseCidr(text))).sort(),
-  });
+function keyOf({ tenant, segment, name }: LocalEndpointInput): string {
+  return `${tenant}/${segment}/${name}`;
 }
 
 /** A source prefix inside a network would let the endpoint pass for anybody there. */

@@ -71,6 +71,9 @@ const table: readonly (readonly [string, string, unknown?])[] = [
   ['host show h1', 'GET /v1/hosts/h1'],
   ['host update h1 --label ', 'PATCH /v1/hosts/h1', { labels: {} }],
   ['host delete h1', 'DELETE /v1/hosts/h1'],
+  ['host delete h1 --drain', 'DELETE /v1/hosts/h1?drain=true'],
+  ['host delete h1 --dead --if-revision 3', 'DELETE /v1/hosts/h1?ifRevision=3&dead=true'],
+  ['host fence h1 --confirm-off', 'POST /v1/hosts/h1/fence', { confirmOff: true }],
   [
     'host add-id h1 --allocator agent --network v4',
     'POST /v1/hosts/h1/ids',

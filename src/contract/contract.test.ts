@@ -113,7 +113,7 @@ test('refusals keep code, message and details; unknown codes and strange answers
 
 test('204 answers undefined', async () => {
   assert.equal(
-    await clientOf({ status: 204, body: undefined }).client.hostDelete({ params: { name: 'h' } }),
+    await clientOf({ status: 204, body: undefined }).client.tenantDelete({ params: { name: 'h' } }),
     undefined,
   );
 });
@@ -123,7 +123,7 @@ export function types(client: ReturnType<typeof createClient>): void {
   const created: Promise<m.Network> = client.networkCreate({
     body: { name: 'n', cidr: '10.0.0.0/8', layout: { host: 8, tenant: 8, segment: 4, endpoint: 4 } },
   });
-  const nothing: Promise<undefined> = client.hostDelete({ params: { name: 'h' } });
+  const nothing: Promise<undefined> = client.tenantDelete({ params: { name: 'h' } });
   void [created, nothing, client.status(), client.hostList({})];
   // @ts-expect-error parameters are required
   void client.hostShow();

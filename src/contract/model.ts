@@ -5,6 +5,7 @@
  * Text forms: addresses are strict dotted quads or RFC 5952; CIDRs have no host bits; times are ISO 8601 UTC; ids are decimal.
  */
 import { z } from 'zod';
+import { HostState, RetiringId } from './lifecycle.ts';
 import {
   addressText,
   cidrText,
@@ -19,6 +20,7 @@ import {
 } from './text.ts';
 
 export * from './credentials.ts';
+export * from './lifecycle.ts';
 export { addressText, cidrText, endpointName, name } from './text.ts';
 
 /** What every stored object carries. `revision` is the store's revision of its last change: hand it back to change safely. */
@@ -196,6 +198,7 @@ export const Host = z
     ids: z.array(HostId),
     reservations: z.array(HostReservation).optional().describe('Absent when written by an older version'),
     joined: z.boolean().describe('Whether an agent holds a certificate for this host'),
+    state: HostState.optional(),
     ...stored,
   })
   .meta({ id: 'Host' });
@@ -366,19 +369,6 @@ export const HostStatus = z
     endpoints: z.int(),
   })
   .meta({ id: 'HostStatus' });
-/** A deleted tenant or segment keeps its id from others until nothing of it can be left anywhere. */
-export const RetiringId = z
-  .object({
-    field: z.enum(['tenant', 'segment']),
-    network: z.string(),
-    id: z.int(),
-    owner: z.string().describe('Tenant, or tenant/segment, that had the id'),
-    since: z.string(),
-    resting: z.boolean().describe('Every host has acknowledged; the quarantine of the network runs'),
-    waitingFor: z.array(z.string()).describe('Hosts that have not acknowledged the deletion yet'),
-    heldBy: z.array(z.string()).describe('Hosts whose journal or kernel still holds endpoints with the id'),
-  })
-  .meta({ id: 'RetiringId' });
 export const Status = z
   .object({
     incarnation: z.string(),
@@ -431,6 +421,5 @@ export type EndpointChange = z.infer<typeof EndpointChange>;
 export type EndpointAddress = z.infer<typeof EndpointAddress>;
 export type Position = z.infer<typeof Position>;
 export type Problem = z.infer<typeof Problem>;
-export type RetiringId = z.infer<typeof RetiringId>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;

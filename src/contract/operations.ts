@@ -38,6 +38,21 @@ const guarded = z.object({
     .describe('Refuse unless the object has this revision'),
 });
 const flag = z.enum(['true', 'false']).default('false');
+/** As it stands in a query. */
+function option(description: string) {
+  return z
+    .preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
+    .meta({ type: 'boolean', description })
+    .optional();
+}
+const hostEnd = guarded.extend({
+  drain: option(
+    'Also while it holds endpoints: nothing new is placed there, and it is gone after the last one',
+  ),
+  dead: option(
+    'The machine is lost: forget its endpoints and cut it off until it returns or is confirmed to be off',
+  ),
+});
 const byName = z.object({ name: m.name });
 const inTenant = z.object({ tenant: m.name });
 const segmentKey = z.object({ tenant: m.name, name: m.name });
@@ -68,7 +83,8 @@ export const operations = {
   hostList: { method: 'GET', path: '/v1/hosts', summary: 'List hosts', access: 'viewer', params: none, query: none, body: null, response: list(m.Host), success: 200, cli: ['host', 'list'] },
   hostShow: { method: 'GET', path: '/v1/hosts/:name', summary: 'Show one host', access: 'viewer', params: byName, query: none, body: null, response: m.Host, success: 200, cli: ['host', 'show'] },
   hostUpdate: { method: 'PATCH', path: '/v1/hosts/:name', summary: 'Change underlay addresses or labels of a host', access: 'admin', params: byName, query: guarded, body: m.HostChange, response: m.Host, success: 200, cli: ['host', 'update'] },
-  hostDelete: { method: 'DELETE', path: '/v1/hosts/:name', summary: 'Delete a host that holds no endpoint', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['host', 'delete'] },
+  hostDelete: { method: 'DELETE', path: '/v1/hosts/:name', summary: 'Delete a host when its agent holds nothing any more', access: 'admin', params: byName, query: hostEnd, body: null, response: m.HostDeletion, success: 200, cli: ['host', 'delete'] },
+  hostFence: { method: 'POST', path: '/v1/hosts/:name/fence', summary: 'Confirm that a fenced host is off, so that its ids are free', access: 'admin', params: byName, query: none, body: m.HostFenceInput, response: m.HostDeletion, success: 200, cli: ['host', 'fence'] },
   hostAddId: { method: 'POST', path: '/v1/hosts/:name/ids', summary: 'Give a host a further host id', access: 'admin', params: byName, query: none, body: m.HostIdInput, response: m.Host, success: 201, cli: ['host', 'add-id'] },
   hostConfirm: { method: 'POST', path: '/v1/hosts/:name/confirm', summary: 'Say that the switches have the routes of the host', access: 'admin', params: byName, query: none, body: null, response: m.Host, success: 200, cli: ['host', 'confirm'] },
   hostJoinToken: { method: 'POST', path: '/v1/hosts/:name/join-tokens', summary: 'Make a token with which the agent of this host joins', access: 'admin', params: byName, query: none, body: m.JoinTokenInput, response: m.JoinToken, success: 201, cli: ['host', 'join-token'] },

@@ -78,6 +78,10 @@ export const catalogue = {
     status: 409,
     summary: 'The endpoint is being removed; its host has not confirmed yet.',
   },
+  host_leaving: {
+    status: 409,
+    summary: 'The host is draining or fenced; it takes nothing new and is gone when its agent holds nothing.',
+  },
   host_joined: {
     status: 409,
     summary: 'The host already has a certificate; a join token may not take it over.',

@@ -46,43 +46,39 @@ function random32(seed: number): () => number {
 class Agent {
   readonly #id: number;
   readonly #now: () => number;
+  readonly #random = countingRandom();
   #fs = new FakeFs();
-  #random = countingRandom();
+  #luck = 0;
+  /** Counts processes: what one answers after the next has begun nobody hears. */
+  #process = 0;
   #opening: Promise<LocalAllocator>;
 
   constructor(id: number, now: () => number) {
     this.#id = id;
     this.#now = now;
-    const uuid = (): string => `agent${id}-${this.#random.uuid()}`;
-    this.#open = () =>
-      LocalAllocator.open({
-        dir: 'journal',
-        networks: [ipam],
-        clock: { now: this.#now, monotonic: this.#now },
-        random: { ...this.#random, uuid },
-        log: silentLog,
-        fs: this.#fs,
-      });
     this.#opening = this.#open();
   }
-  readonly #open: () => Promise<LocalAllocator>;
 
   get allocator(): Promise<LocalAllocator> {
     return this.#opening;
   }
 
-  /** Power fails: what was not synced is gone, and nobody who waits gets an answer. */
-  crash(luck: number): void {
-    this.#fs = this.#fs.afterPowerFailure(luck);
-    this.#opening = this.#open();
+  /** Power fails after so many steps and bytes of the journal; of what was not synced then, `luck` decides what is there. */
+  crash(steps: number, luck: number): void {
+    this.#fs.fuel = Math.min(this.#fs.fuel, steps);
+    this.#luck = luck;
+  }
+
+  /** No more power failures. */
+  calm(): void {
+    this.#fs.fuel = Number.POSITIVE_INFINITY;
   }
 
   async allocate(key: string): Promise<{ uid: string; addresses: string[] }> {
     const slots = [{ network: 'v4', hostIds: [this.#id], tenantId: 1, segmentId: 1 }];
-    const allocator = await this.#opening;
-    const { allocation } = await allocator.allocate({ key, question: '', slots }, null);
-    // What a crashed process decided nobody hears.
-    if (allocator !== (await this.#opening)) throw new Error('crashed');
+    const { allocation } = await this.#ask((allocator) =>
+      allocator.allocate({ key, question: '', slots }, null),
+    );
     return {
       uid: allocation.uid,
       addresses: allocation.addresses.map(({ address }) => formatAddress(address)),
@@ -90,9 +86,34 @@ class Agent {
   }
 
   async release(key: string): Promise<void> {
-    const allocator = await this.#opening;
-    await allocator.release(key, {});
-    if (allocator !== (await this.#opening)) throw new Error('crashed');
+    await this.#ask((allocator) => allocator.release(key, {}));
+  }
+
+  async #ask<T>(call: (allocator: LocalAllocator) => Promise<T>): Promise<T> {
+    const process = this.#process;
+    try {
+      const answer = await call(await this.#opening);
+      if (process !== this.#process) throw new Error('the process that answers is dead');
+      return answer;
+    } finally {
+      if (process === this.#process && this.#fs.fuel <= 0) {
+        this.#process++;
+        this.#fs = this.#fs.afterPowerFailure(this.#luck);
+        this.#opening = this.#open();
+      }
+    }
+  }
+
+  #open(): Promise<LocalAllocator> {
+    const uuid = (): string => `agent${this.#id}-${this.#random.uuid()}`;
+    return LocalAllocator.open({
+      dir: 'journal',
+      networks: [ipam],
+      clock: { now: this.#now, monotonic: this.#now },
+      random: { ...this.#random, uuid },
+      log: silentLog,
+      fs: this.#fs,
+    });
   }
 }
 
@@ -142,7 +163,7 @@ export async function runLoad(load: Load): Promise<Outcome> {
       if (draw() < 0.004) {
         crashes++;
         if (draw() < 0.5) w = w.restart();
-        else agents[pick(load.agents)]?.crash(draw());
+        else agents[pick(load.agents)]?.crash(1 + pick(600), draw());
       }
       const target = byAgent ? agents[on]! : serverCall;
       const operation = history.invoke(kind, key);
@@ -159,6 +180,7 @@ export async function runLoad(load: Load): Promise<Outcome> {
     }
   };
   await Promise.all(Array.from({ length: load.clients }, client));
+  for (const agent of agents) agent.calm();
   const found = violations(history.operations, quarantineMs);
 
   // At rest: everything answered is there, and nothing is left over once it is released.

@@ -1,13 +1,22 @@
 /** What must hold when everything has come to rest. */
 import assert from 'node:assert/strict';
 import { forbiddenFlows } from '#agent/cut.ts';
-import { computeDesired, type Desired, type WiredEndpoint } from '#agent/desired.ts';
+import { computeDesired, type Desired } from '#agent/desired.ts';
 import { createFakeLinkDriver, createFakeRouteDriver } from '#agent/drivers/iproute2/fake-drivers.ts';
 import { planTable } from '#agent/drivers/nftables/plan.ts';
 import { buildRuleset } from '#agent/rules/build.ts';
+import { wiredOf } from '#agent/testing.ts';
 import type { ViewObjects } from '#agent/view.ts';
 import type * as m from '#contract/model.ts';
-import { containsAddress, formatAddress, parseAddress, parseCidr } from '#core/address/index.ts';
+import {
+  type AddressPlan,
+  addressPlan,
+  containsAddress,
+  decode,
+  formatAddress,
+  parseAddress,
+  parseCidr,
+} from '#core/address/index.ts';
 import type { Store } from '#store/port.ts';
 import { endpointLinks, type SimHost } from './host.ts';
 import { admin, type Orchestrator } from './orchestrator.ts';
@@ -98,10 +107,10 @@ async function checkHost(host: SimHost, store: Store): Promise<void> {
 }
 
 async function freshDesired(host: SimHost, store: Store): Promise<Desired> {
-  const objects = objectsOf(store);
+  const objects = seenBy(host.name, objectsOf(store));
   const endpoints = [...objects.endpoint]
     .filter(([, endpoint]) => endpoint.host === host.name)
-    .map(([key, endpoint]) => asWired(key, endpoint));
+    .map(([, endpoint]) => wiredOf(endpoint));
   return computeDesired({
     host: host.name,
     objects,
@@ -114,16 +123,30 @@ async function freshDesired(host: SimHost, store: Store): Promise<Desired> {
   });
 }
 
-function asWired(key: string, endpoint: m.Endpoint): WiredEndpoint {
-  const { uid, tenant, attachment } = endpoint;
-  return {
-    key,
-    uid,
-    tenant,
-    attachment,
-    placed: endpoint.addresses.map(({ network, address }) => ({ network, address: parseAddress(address) })),
-    sourcePrefixes: endpoint.sourcePrefixes.map(parseCidr),
-  };
+/** What the control plane has to tell a host; of shared identity worked out anew, and compared with what it keeps. */
+function seenBy(host: string, objects: ViewObjects): ViewObjects {
+  const kept = [...objects.sharedpeer.values()]
+    .filter((peer) => peer.host === host)
+    .map(({ tenant, segment, addresses }) => ({ tenant, segment, addresses }));
+  const plans = new Map([...objects.network.values()].map((one) => [one.name, planOf(one)]));
+  const here = new Set(
+    [...objects.endpoint.values()].filter((one) => one.host === host).map((one) => one.tenant),
+  );
+  const needed = [...objects.endpoint.values()].flatMap(({ tenant, segment, host: where, addresses }) => {
+    const shared = addresses.filter(
+      ({ network, address }) => decode(plans.get(network)!, parseAddress(address))?.tenant === 0,
+    );
+    const told = here.has(tenant) || objects.tenant.get(tenant)?.isolation === 'open';
+    return shared.length > 0 && told && where !== host ? [{ tenant, segment, addresses: shared }] : [];
+  });
+  const sorted = (peers: readonly unknown[]): string[] => peers.map((peer) => JSON.stringify(peer)).sort();
+  assert.deepEqual(sorted(kept), sorted(needed), `shared peers of ${host}`);
+  const sharedpeer = new Map(needed.map((peer, n) => [`${host}/${n}`, { ...peer, host, revision: 1 }]));
+  return { ...objects, sharedpeer };
+}
+
+function planOf({ cidr, layout }: m.Network): AddressPlan {
+  return addressPlan(parseCidr(cidr), layout);
 }
 
 function objectsOf(store: Store): ViewObjects {
@@ -137,7 +160,7 @@ function objectsOf(store: Store): ViewObjects {
       tenant: all('tenant'),
       segment: all('segment'),
       endpoint: all('endpoint'),
-      sharedpeer: new Map(),
+      sharedpeer: all('sharedpeer'),
     };
   });
 }

@@ -3,7 +3,7 @@
  * moment before and sometimes after the effect, so that it can die at each of these steps.
  */
 import { Agent, type ControlPlane, type StateFiles } from '#agent/agent.ts';
-import { computeDesired } from '#agent/desired.ts';
+import { computeDesired, type WiredEndpoint } from '#agent/desired.ts';
 import { FakeConntrack } from '#agent/drivers/conntrack/fake.ts';
 import {
   createFakeKernelFacts,
@@ -13,11 +13,14 @@ import {
 import { FakeKernel } from '#agent/drivers/iproute2/fake-kernel.ts';
 import type { RulesDriver } from '#agent/drivers/nftables/driver.ts';
 import { FakeRules } from '#agent/drivers/nftables/fake.ts';
+import { wiredFromView } from '#agent/endpoints.ts';
 import { FakeFs, PowerFailure } from '#agent/journal/fake-fs.ts';
 import type { JournalFile, JournalFs } from '#agent/journal/fs.ts';
 import type { ApplyResult, Driver, HostFacts } from '#agent/ports.ts';
 import type { Kernel } from '#agent/reconciler.ts';
+import { wiredOf } from '#agent/testing.ts';
 import { View } from '#agent/view.ts';
+import { formatAddress } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { PolicyModel } from '#core/policy/index.ts';
 import type { Log, Timers } from '#core/ports.ts';
@@ -39,6 +42,12 @@ export interface HostDeps {
   readonly anomaly: (what: string) => void;
   /** After the rules were written: the model from which they came, in this agent's view. */
   readonly onRules: (host: SimHost, model: PolicyModel) => void;
+}
+
+interface Pass {
+  /** Sometimes: what the rules are to say. */
+  model: PolicyModel | null;
+  tenants: ReadonlySet<string>;
 }
 
 interface Life {
@@ -63,6 +72,8 @@ export class SimHost {
   /** Kernel writes before the agent dies. */
   fuse = Number.POSITIVE_INFINITY;
   agent: Agent | null = null;
+  /** Uids of the tenants of whom the kernel was last told. */
+  judged: ReadonlySet<string> = new Set();
   readonly #deps: HostDeps;
   readonly #random: Seeded;
   #life: Life | null = null;
@@ -133,6 +144,7 @@ export class SimHost {
     this.kill();
     this.fs = this.fs.afterPowerFailure(this.#random.fraction(), this.#random.chance(0.3));
     this.rules.table = null;
+    this.judged = new Set();
     this.rules.cutFlows = [];
     this.conntrack.table = [];
     for (const { name } of this.kernel.links()) if (name.startsWith('rom')) this.kernel.deleteLink(name);
@@ -208,16 +220,19 @@ export class SimHost {
       },
     };
     const facts = createFakeKernelFacts(this.kernel);
-    const pass: { model: PolicyModel | null } = { model: null };
+    const pass: Pass = { model: null, tenants: new Set() };
     return {
       facts: {
         read: () =>
           this.#effect(
             life,
             async () => {
+              // As the pass does, at once: what it wires is settled before the facts are there.
+              const wired = this.#wiredNow();
+              pass.tenants = this.#tenantsNow();
               const read = await facts.read();
               // The last thing before the agent computes what it wants: from here on its view may move on.
-              pass.model = this.#random.chance(0.05) ? this.#modelNow(read) : null;
+              pass.model = this.#random.chance(0.05) && wired !== null ? this.#modelNow(read, wired) : null;
               return read;
             },
             false,
@@ -243,13 +258,44 @@ export class SimHost {
     };
   }
 
-  #modelNow(facts: HostFacts): PolicyModel | null {
+  #tenantsNow(): ReadonlySet<string> {
+    return new Set([...(this.#mirror.state?.objects.tenant.values() ?? [])].map(({ uid }) => uid));
+  }
+
+  /** Whether the host may judge by this tenant, now or after a crash. */
+  mayKnow(tenant: string): boolean {
+    return this.judged.has(tenant) || this.files.get('view.json')?.includes(tenant) === true;
+  }
+
+  /** The endpoints that the agent wires; null while it does not say. */
+  #wiredNow(): readonly WiredEndpoint[] | null {
+    const { state } = this.#mirror;
+    if (state === null || this.agent === null) return null;
+    const served = wiredFromView(state.objects, this.name);
+    const taken = new Set(
+      served.flatMap(({ key, placed }) => [key, ...placed.map(({ address }) => formatAddress(address))]),
+    );
+    try {
+      const local = this.agent.listEndpoints().map(wiredOf);
+      return [
+        ...served,
+        ...local.filter(
+          ({ key, placed }) =>
+            !taken.has(key) && !placed.some(({ address }) => taken.has(formatAddress(address))),
+        ),
+      ];
+    } catch {
+      return null;
+    }
+  }
+
+  #modelNow(facts: HostFacts, endpoints: readonly WiredEndpoint[]): PolicyModel | null {
     const { state } = this.#mirror;
     if (state === null) return null;
     return computeDesired({
       host: this.name,
       objects: state.objects,
-      endpoints: [],
+      endpoints,
       facts,
       uplinks: [],
       endpointLinks,
@@ -258,12 +304,13 @@ export class SimHost {
     }).rules.model;
   }
 
-  #rulesDriver(life: Life, pass: { readonly model: PolicyModel | null }): RulesDriver {
+  #rulesDriver(life: Life, pass: Readonly<Pass>): RulesDriver {
     const { rules } = this;
     return {
       apply: (desired, cut, mend) =>
         this.#effect(life, async () => {
           const result = await rules.apply(desired, cut, mend);
+          this.judged = pass.tenants;
           this.#count('rules', result);
           if (result.changes.length > 0) this.kernel.tell('rules');
           if (pass.model !== null) this.#deps.onRules(this, pass.model);

@@ -41,6 +41,7 @@ export class Orchestrator {
   readonly tenants = new Set<string>();
   /** Answered creates, removals and refusals so far. */
   readonly counts = { created: 0, removed: 0, refused: 0, asked: 0 };
+  readonly refusals: Record<string, number> = {};
   /** Requests under way. */
   busy = 0;
   readonly #world: World;
@@ -277,6 +278,7 @@ export class Orchestrator {
     this.#sim.note(`refused ${known.key} ${error.code}`);
     if (error.code === 'internal') this.#world.anomaly(error.message);
     this.counts.refused++;
+    this.refusals[error.code] = (this.refusals[error.code] ?? 0) + 1;
   }
 
   #demandWired({ key, host, attachment, addresses }: Known): void {
@@ -355,5 +357,5 @@ export function routed({ kernel }: SimHost, address: string): boolean {
 
 /** Whether it is certain that nothing was done. */
 function definite({ code }: RomanaError): boolean {
-  return !['unavailable', 'timeout', 'kernel_refused', 'store_full'].includes(code);
+  return !['unavailable', 'timeout', 'kernel_refused', 'store_full', 'id_pending'].includes(code);
 }

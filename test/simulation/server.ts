@@ -21,6 +21,8 @@ interface Running {
 
 export class SimServer {
   readonly skew = { ms: 0 };
+  /** After every commit with a change. */
+  onCommit: () => void = () => undefined;
   readonly #sim: Simulator;
   readonly #random: Seeded;
   readonly #folder: string;
@@ -39,9 +41,13 @@ export class SimServer {
     const store = this.#held(
       openSqliteStore({ path: join(this.#folder, 'store.db'), clock, keepChanges: 300 }),
     );
+    store.onCommit(() => {
+      if (this.#running?.store === store) this.onCommit();
+    });
     const services = createServices({
       store,
       clock,
+      timers: this.#sim,
       random: this.#random,
       log: silentLog,
       version: 'simulation',

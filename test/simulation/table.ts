@@ -10,11 +10,20 @@ export interface Packet {
 
 export function letsOut(table: KernelTable, networks: readonly PolicyNetwork[], packet: Packet): boolean {
   const inside = networks.some(({ plan }) => containsAddress(plan.cidr, packet.destination));
-  return !inside || paired(table, networks, packet) || open(table, networks, packet.source);
+  return (
+    !inside ||
+    paired(table, networks, packet) ||
+    grouped(table, networks, packet) ||
+    open(table, networks, packet.source)
+  );
 }
 
 export function letsIn(table: KernelTable, networks: readonly PolicyNetwork[], packet: Packet): boolean {
-  return paired(table, networks, packet) || open(table, networks, packet.destination);
+  return (
+    paired(table, networks, packet) ||
+    grouped(table, networks, packet) ||
+    open(table, networks, packet.destination)
+  );
 }
 
 function paired(table: KernelTable, networks: readonly PolicyNetwork[], packet: Packet): boolean {
@@ -35,10 +44,39 @@ function paired(table: KernelTable, networks: readonly PolicyNetwork[], packet: 
   );
 }
 
+/** One side is under the shared identity, and the other in its group: by its address, or masked as that of an encoded one. */
+function grouped(table: KernelTable, networks: readonly PolicyNetwork[], packet: Packet): boolean {
+  const { source, destination } = packet;
+  const group = (address: Address): string | undefined => {
+    const prefix = `${formatAddress(address)} : `;
+    return [...(table.sets.get(`shared${address.family}`)?.elements ?? [])]
+      .find((element) => element.startsWith(prefix))
+      ?.slice(prefix.length);
+  };
+  const holds = (of: Address, other: Address): boolean => {
+    const found = group(of);
+    return (
+      found !== undefined &&
+      (has(table, `shared_members${other.family}`, `${found} . ${formatAddress(other)}`) ||
+        networks
+          .filter(({ plan }) => plan.family === other.family)
+          .some(({ name, plan }) =>
+            (['identityMask', 'tenantMask'] as const).some((mask) =>
+              has(table, `shared_encoded/${name}`, `${found} . ${masked(other, plan[mask])}`),
+            ),
+          ))
+    );
+  };
+  return source.family === destination.family && (holds(source, destination) || holds(destination, source));
+}
+
 function open(table: KernelTable, networks: readonly PolicyNetwork[], address: Address): boolean {
-  return networks
-    .filter(({ plan }) => plan.family === address.family)
-    .some(({ name, plan }) => has(table, `open/${name}`, masked(address, plan.tenantMask)));
+  return (
+    has(table, `shared_open${address.family}`, formatAddress(address)) ||
+    networks
+      .filter(({ plan }) => plan.family === address.family)
+      .some(({ name, plan }) => has(table, `open/${name}`, masked(address, plan.tenantMask)))
+  );
 }
 
 function has(table: KernelTable, set: string, element: string): boolean {

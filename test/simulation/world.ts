@@ -22,13 +22,18 @@ export class World {
   asked = 0;
   /** Addresses to ask about: those given out so far. */
   readonly addresses = new Set<string>();
+  /** Tenant ids that had another owner before. */
+  reused = 0;
   readonly #asking: Seeded;
+  /** Network and tenant id → uid of the tenant that had it last. */
+  readonly #lastOwners = new Map<string, string>();
 
   constructor(seed: number) {
     this.random = new Seeded(seed);
     this.network = new SimNetwork(this.sim, this.random.fork('network'));
     this.server = new SimServer(this.sim, this.random.fork('server'));
     this.#asking = this.random.fork('asking');
+    this.server.onCommit = () => this.#checkReuse();
     this.server.start();
   }
 
@@ -60,6 +65,22 @@ export class World {
   /** An operator's call; lost calls and answers are errors `timeout`. */
   admin<T>(work: () => Promise<T>): Promise<T> {
     return this.network.request('operator', work, false);
+  }
+
+  /** The id of a deleted tenant has a new owner only when no host judges by the old one, nor could after a crash. */
+  #checkReuse(): void {
+    for (const { value } of this.server.store.read((tx) => tx.list('tenant'))) {
+      for (const { network, id } of value.ids) {
+        const key = `${network}/${id}`;
+        const last = this.#lastOwners.get(key);
+        this.#lastOwners.set(key, value.uid);
+        if (last === undefined || last === value.uid) continue;
+        this.reused++;
+        for (const host of this.hosts.values())
+          if (host.mayKnow(last))
+            this.anomaly(`tenant id ${key} has a new owner and ${host.name} knows the old one`);
+      }
+    }
   }
 
   /** No table lets a packet pass that the evaluator denies in the view from which the table came. */

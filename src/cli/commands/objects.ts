@@ -58,6 +58,8 @@ async function run(
   const answer = await withClient(world, options, (client) => call(client, spec, parts));
   if (answer === undefined) {
     if (formatOf(options) === 'table' && options.quiet !== true) world.out(`${doneText(spec, parts)}\n`);
+  } else if ((spec.id === 'hostDelete' || spec.id === 'hostFence') && formatOf(options) === 'table') {
+    if (options.quiet !== true) world.out(`${endedText(answer)}\n`);
   } else if (spec.verb === 'list') await writeList(world, spec.noun, answer, options);
   else await writeObject(world, spec.noun, answer, options);
 }
@@ -66,6 +68,19 @@ async function run(
 async function call(client: Client, spec: CommandSpec, parts: RequestParts): Promise<Item | undefined> {
   const method = client[spec.id] as (input: RequestParts) => Promise<unknown>;
   return (await method(parts)) as Item | undefined;
+}
+
+function endedText({ name, state, endpoints }: Item): string {
+  const host = String(name);
+  const left = Number(endpoints);
+  const them = `${left} ${left === 1 ? 'endpoint' : 'endpoints'}`;
+  if (state === 'draining') {
+    const after = left === 0 ? '' : `${them} are gone and `;
+    return `host ${host} is draining; it is deleted when ${after}its agent has acknowledged that it holds nothing`;
+  }
+  if (state === 'fenced')
+    return `host ${host} is fenced and ${them} forgotten; its ids are free when its agent has come back and withdrawn, or with romana host fence ${host} --confirm-off`;
+  return `host ${host} deleted`;
 }
 
 function doneText(spec: CommandSpec, parts: RequestParts): string {

@@ -115,7 +115,18 @@ test('the certificate of a deleted host is refused, also after a host of the sam
   const certificate = await server.join('h1');
   const agent = server.client({ certificate });
   await agent.whoami();
-  await server.admin.hostDelete({ params: { name: 'h1' } });
+  const params = { name: 'h1' };
+  const waiting = await server.admin.hostJoinToken({ params, body: { takeOver: true } });
+  await server.admin.hostDelete({ params, query: { dead: true } });
+  // It may come back to learn that it is fenced; nobody else may speak for it.
+  assert.equal((await agent.whoami()).name, 'h1');
+  await assert.rejects(server.admin.hostJoinToken({ params, body: { takeOver: true } }), {
+    code: 'host_leaving',
+  });
+  await assert.rejects(server.client({}).join({ body: { host: 'h1', token: waiting.token, csr: '' } }), {
+    code: 'host_leaving',
+  });
+  await server.admin.hostFence({ params, body: { confirmOff: true } });
   await assert.rejects(agent.whoami(), { code: 'certificate_invalid' });
   await server.admin.hostCreate({ body: { name: 'h1', addresses: ['192.0.2.1'] } });
   await assert.rejects(agent.whoami(), { code: 'certificate_invalid' });

@@ -52,6 +52,15 @@ function withoutHash({ name, role, createdAt, expiresAt }: TokenRecord): m.Token
   return { name, role, createdAt, expiresAt };
 }
 
+/** Another agent could say only of itself that it holds nothing, and the server would take it for the lost one. */
+function demandNotFenced({ name, state }: m.Host): void {
+  if (state !== 'fenced') return;
+  throw new RomanaError(
+    'host_leaving',
+    `Host '${name}' is fenced: confirm with \`romana host fence ${name} --confirm-off\` that its old machine is off, then create it anew.`,
+  );
+}
+
 export function createAuth(deps: AuthDeps) {
   const { store, clock, random, log, authority } = deps;
   const attempts = createAttempts(clock);
@@ -182,6 +191,7 @@ export function createAuth(deps: AuthDeps) {
     await store.transaction(actorOf(caller), (tx) => {
       const host = tx.get('host', params.name);
       if (host === undefined) throw new RomanaError('not_found', `There is no host called '${params.name}'.`);
+      demandNotFenced(host);
       if (host.joined && !body.takeOver) {
         throw new RomanaError(
           'host_joined',
@@ -214,6 +224,7 @@ export function createAuth(deps: AuthDeps) {
     if (expired(record.expiresAt)) throw refuse('has expired');
     const host = tx.get('host', record.host);
     if (host?.uid !== record.hostUid) throw refuse('is for a host that was deleted');
+    demandNotFenced(host);
     return { id, record, host };
   };
 

@@ -9,6 +9,7 @@ import { actorOf } from '../caller.ts';
 import { allocateGrowing } from './allocate.ts';
 import { noLongerEmpty } from './empty-ids.ts';
 import type { Growth } from './growth.ts';
+import { type HostEnds, isDrained } from './host-state.ts';
 import {
   answerList,
   born,
@@ -33,7 +34,12 @@ export function endpointKey(of: {
   return `${of.tenant}/${of.segment}/${of.name}`;
 }
 
-export function endpointServices(ctx: Context, growth: Growth, shared: SharedBarrier): Pick<Services, Mine> {
+export function endpointServices(
+  ctx: Context,
+  growth: Growth,
+  shared: SharedBarrier,
+  ends: HostEnds,
+): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     endpointCreate: async (caller, { params, body }) => {
@@ -41,7 +47,7 @@ export function endpointServices(ctx: Context, growth: Growth, shared: SharedBar
       const birth = born(ctx);
       for (let turn = 1; ; turn++) {
         const made = await store.transaction(actorOf(caller), (tx) => {
-          growth.settle(tx);
+          growth.settle(tx, body.host);
           return create(tx, ctx, shared, params, body, birth);
         });
         if (made !== undefined) return made;
@@ -83,10 +89,15 @@ export function endpointServices(ctx: Context, growth: Growth, shared: SharedBar
         checkGuard('endpoint', key, old.revision, query);
         if (old.phase === 'removing') return undefined;
         // Nothing of it can be in a kernel before an agent ever ran there.
-        if (tx.get('host', old.host)?.joined === true) {
+        const host = tx.get('host', old.host);
+        if (host?.joined === true) {
           tx.put('endpoint', key, { ...old, phase: 'removing', message: '' });
-        } else {
-          finishRemoval(tx, old, ctx.steadyNow());
+          return undefined;
+        }
+        finishRemoval(tx, old, ctx.steadyNow());
+        if (host !== undefined && isDrained(tx, host)) {
+          ends.remove(tx, host);
+          ends.settle(tx);
         }
         return undefined;
       }),

@@ -47,6 +47,13 @@ export function host(
   return services.hostCreate(admin, { params: {}, query: {}, body });
 }
 
+/** Deletes a host whose agent joined, without its agent. */
+export async function bury(services: Services, name: string): Promise<void> {
+  const params = { name };
+  await services.hostDelete(admin, { params, query: { dead: true }, body: undefined });
+  await services.hostFence(admin, { params, query: {}, body: { confirmOff: true } });
+}
+
 export function tenant(
   services: Services,
   name: string,

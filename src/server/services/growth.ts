@@ -8,24 +8,32 @@
  */
 import type { Host, HostReservation } from '#contract/model.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
-import type { ReadTx, Store, Tx } from '#store/port.ts';
+import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
 import { activate, furtherHostId, type Granted, growingKind } from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
+import { reached } from './reuse.ts';
 import { type Context, differing, must, networksOf } from './shared.ts';
 
 type Wanted = readonly { readonly network: string; readonly ids: number }[];
 
 /** How long a request waits for routes before it is refused with `id_pending`. */
 const patienceMs = 5_000;
-/** More than so many hosts in the way are not looked at one by one on every report. */
-const fewHosts = 16;
+/** What the row of a host with something pending holds: the revision of its newest pending reservation. */
+interface Growing {
+  readonly revision?: number;
+}
+interface Waiting {
+  readonly growing: Growing['revision'];
+  /** By network, for each pending reservation that waits for hosts alone: those in its way. */
+  readonly hosts: ReadonlyMap<string, Set<string>>;
+}
 
 export class Growth {
   readonly #ctx: Context;
   readonly #store: Store;
   readonly #statuses: HostStatuses;
-  /** Host and revision → hosts in the way; only a hint of when to look closely. */
-  #waiting = new Map<string, Set<string>>();
+  /** By host; only a hint of when to look closely, kept so that a report costs no look at every host. */
+  readonly #waiting = new Map<string, Waiting>();
 
   constructor(ctx: Context, statuses: HostStatuses) {
     this.#ctx = ctx;
@@ -33,37 +41,39 @@ export class Growth {
     this.#statuses = statuses;
   }
 
-  /** Whether a report of this host may have been the last that a reservation waited for. */
-  due(tx: ReadTx, reporter: Host): boolean {
-    const waiting = new Map<string, Set<string>>();
-    let due = false;
-    for (const { host, reservation, revision } of pendingOf(tx)) {
-      const key = `${host.name}@${revision}`;
+  /** Hosts for whose reservations a report of this host may have been the last one that was waited for. */
+  due(tx: ReadTx, reporter: Host): string[] {
+    const due: string[] = [];
+    const joined = joinedHosts(tx);
+    const { applied } = this.#statuses.of(tx, reporter, 0, this.#store.position());
+    for (const { key, value } of tx.list(growingKind)) {
       const known = this.#waiting.get(key);
-      const names = known ?? new Set(this.#hostsInTheWay(tx, host, reservation));
-      if (this.#passed(tx, reporter, revision)) names.delete(reporter.name);
-      if (known !== undefined && names.size <= fewHosts) {
-        for (const name of names) if (tx.get('host', name)?.joined !== true) names.delete(name);
+      const fresh = known === undefined || known.growing !== (value as Growing).revision;
+      const { hosts } = fresh ? this.#look(tx, key, joined) : known;
+      if (!fresh && [...hosts.values()].some((names) => names.has(reporter.name))) {
+        for (const { network, pending } of pendingOf(tx, key))
+          if (pending !== null && this.#reached(applied, pending.revision))
+            hosts.get(network)?.delete(reporter.name);
       }
-      waiting.set(key, names);
-      if (names.size === 0 && reservation.pending?.switches === false) due = true;
+      if ([...hosts.values()].some(({ size }) => size === 0)) due.push(key);
     }
-    this.#waiting = waiting;
     return due;
   }
 
-  /** Activates what waits for nobody. */
-  settle(tx: Tx): void {
-    for (const { key } of tx.list(growingKind)) {
-      const host = tx.get('host', key);
-      if (host === undefined) {
-        tx.delete(growingKind, key);
-        continue;
-      }
-      const pending = (host.reservations ?? []).filter((one) => one.pending !== null);
-      const ready = pending.filter((one) => this.waitingFor(tx, host, one).length === 0);
-      if (ready.length > 0) activate(tx, host, networksOf(tx), ready);
-      else if (pending.length === 0) tx.delete(growingKind, key);
+  /** Activates what waits for nobody: of one host, or of all. */
+  settle(tx: Tx, only?: string): void {
+    const growing = only === undefined ? tx.list(growingKind).map(({ key }) => key) : [only];
+    const joined = joinedHosts(tx);
+    for (const name of growing) {
+      if (tx.row(growingKind, name) === undefined) continue;
+      const host = tx.get('host', name);
+      const pending = pendingOf(tx, name);
+      const ready = pending.filter(
+        (one) => one.pending?.switches === false && this.#inTheWay(tx, name, one, joined()).length === 0,
+      );
+      if (host !== undefined && ready.length > 0) activate(tx, host, networksOf(tx), ready);
+      else if (pending.length === 0) tx.delete(growingKind, name);
+      this.#waiting.delete(name);
     }
   }
 
@@ -113,7 +123,7 @@ export class Growth {
   waitingFor(tx: ReadTx, host: Host, reservation: HostReservation): string[] {
     if (reservation.pending === null) return [];
     return [
-      ...this.#hostsInTheWay(tx, host, reservation),
+      ...this.#inTheWay(tx, host.name, reservation, joinedHosts(tx)()),
       ...(reservation.pending.switches ? ['switches'] : []),
     ];
   }
@@ -132,8 +142,13 @@ export class Growth {
   /** Waits until the host has nothing pending, for some seconds at most; answers whether that came true. */
   settled(host: string): Promise<boolean> {
     const open = (): boolean => {
-      const found = this.#store.read((tx) => tx.get('host', host));
-      return found?.reservations?.some(({ pending }) => pending !== null) !== true;
+      try {
+        const found = this.#store.read((tx) => tx.get('host', host));
+        return found?.reservations?.some(({ pending }) => pending !== null) !== true;
+      } catch {
+        // The server is stopping; nobody stands behind a timer to catch that.
+        return false;
+      }
     };
     const { timers } = this.#ctx;
     if (timers === undefined || open()) return Promise.resolve(open());
@@ -162,33 +177,47 @@ export class Growth {
     );
   }
 
-  #hostsInTheWay(tx: ReadTx, host: Host, { pending }: HostReservation): string[] {
-    if (pending === null) return [];
-    return tx
-      .list('host')
-      .flatMap(({ value }) =>
-        value.joined && value.name !== host.name && !this.#passed(tx, value, pending.revision)
-          ? [value.name]
-          : [],
-      );
+  #look(tx: ReadTx, name: string, joined: () => readonly Host[]): Waiting {
+    const pending = pendingOf(tx, name);
+    const found: Waiting = {
+      growing: (tx.get(growingKind, name) as Growing | undefined)?.revision,
+      hosts: new Map(
+        pending
+          .filter((one) => one.pending?.switches === false)
+          .map((one) => [one.network, new Set(this.#inTheWay(tx, name, one, joined()))]),
+      ),
+    };
+    // What was pending went with its network: nobody is waited for, and the row is to go.
+    const seen = pending.length > 0 ? found : { ...found, hosts: new Map([['', new Set<string>()]]) };
+    this.#waiting.set(name, seen);
+    return seen;
   }
 
-  #passed(tx: ReadTx, host: Host, revision: number): boolean {
+  #inTheWay(tx: ReadTx, name: string, { pending }: HostReservation, joined: readonly Host[]): string[] {
+    if (pending === null) return [];
     const now = this.#store.position();
-    const { applied } = this.#statuses.of(tx, host, 0, now);
-    return applied !== null && applied.incarnation === now.incarnation && applied.revision >= revision;
+    return joined
+      .filter((other) => other.name !== name)
+      .filter((other) => !this.#reached(this.#statuses.of(tx, other, 0, now).applied, pending.revision))
+      .map((other) => other.name);
+  }
+
+  #reached(applied: Position | null, revision: number): boolean {
+    return reached(applied, this.#store.position(), revision);
   }
 }
 
-function pendingOf(tx: ReadTx): { host: Host; reservation: HostReservation; revision: number }[] {
-  return tx.list(growingKind).flatMap(({ key }) => {
-    const host = tx.get('host', key);
-    return (host?.reservations ?? []).flatMap((reservation) =>
-      host === undefined || reservation.pending === null
-        ? []
-        : [{ host, reservation, revision: reservation.pending.revision }],
-    );
-  });
+/** Whose agents run, as far as is known. Read when somebody asks, and once. */
+function joinedHosts(tx: ReadTx): () => readonly Host[] {
+  let hosts: readonly Host[] | undefined;
+  return () =>
+    (hosts ??= tx
+      .list('host')
+      .flatMap(({ value }) => (value.joined && value.state !== 'fenced' ? [value] : [])));
+}
+
+function pendingOf(tx: ReadTx, name: string): HostReservation[] {
+  return (tx.get('host', name)?.reservations ?? []).filter(({ pending }) => pending !== null);
 }
 
 function agentIds({ ids }: Pick<Host, 'ids'>, network: string): number {

@@ -174,11 +174,11 @@ function enter(
   const entry = { ...described(network, reservation), pending };
   const next = withReservations(tx, host, network, [...(host.reservations ?? []), entry]);
   if (!waits) return grant(tx, { ...host, reservations: next }, network, id, wish);
-  tx.put(growingKind, host.name, {});
+  tx.put(growingKind, host.name, { revision: tx.revision });
   return { ids: [...host.ids], reservations: next, granted: undefined };
 }
 
-/** Hosts with a pending reservation; read on every report, so kept apart. */
+/** Hosts with a pending reservation, and the revision of the newest; read on every report, so kept apart. */
 export const growingKind = '_growing';
 
 function otherGroupsHoldHosts(tx: ReadTx, host: Grantee): boolean {

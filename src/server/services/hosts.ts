@@ -1,5 +1,5 @@
 /** Hosts: their underlay addresses, their place in the topology and their host ids. */
-import type { Host, HostChange } from '#contract/model.ts';
+import type { Host, HostChange, HostDeletion } from '#contract/model.ts';
 import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { powerOfTwo } from '#core/plan/index.ts';
@@ -8,6 +8,7 @@ import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
 import type { Growth } from './growth.ts';
+import { endHost } from './host-end.ts';
 import {
   allocatorOf,
   demandLeaf,
@@ -27,6 +28,7 @@ import {
   rememberPlace,
   replaced,
 } from './host-place.ts';
+import { demandStaying, type HostEnds } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
 import type { ReuseBarrier } from './reuse.ts';
@@ -38,7 +40,6 @@ import {
   differing,
   insideNetwork,
   must,
-  nameSome,
   networksOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
@@ -52,14 +53,35 @@ type Mine =
   | 'hostShow'
   | 'hostUpdate'
   | 'hostDelete'
+  | 'hostFence'
   | 'hostAddId'
   | 'hostConfirm';
+
+export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): HostEnds {
+  return {
+    remove(tx, host) {
+      rememberPlace(tx, host);
+      letGoHostIds(tx, host);
+      for (const address of host.addresses) tx.letGo(underlay, address);
+      for (const kind of ['_host', '_status', growingKind] as const) {
+        if (tx.row(kind, host.name) !== undefined) tx.delete(kind, host.name);
+      }
+      tx.delete('host', host.name);
+      hostRemoved(tx, host.name);
+      forgetEmptyIds(tx, host.name);
+    },
+    settle(tx) {
+      barrier.settle(tx, ctx.steadyNow());
+      growth.settle(tx);
+    },
+  };
+}
 
 export function hostServices(
   ctx: Context,
   statuses: HostStatuses,
-  barrier: ReuseBarrier,
   growth: Growth,
+  ends: HostEnds,
 ): Pick<Services, Mine> {
   const { store } = ctx;
   return {
@@ -77,39 +99,44 @@ export function hostServices(
       store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'host', params.name);
         checkGuard('host', params.name, old.revision, query);
+        if (old.state === 'fenced') demandStaying(old);
         return changeHost(tx, old, body);
       }),
     hostDelete: async (caller, { params, query }) => {
-      await store.transaction(actorOf(caller), (tx) => {
+      const ended = await store.transaction(actorOf(caller), (tx) => {
         const old = must(tx, 'host', params.name);
         checkGuard('host', params.name, old.revision, query);
-        const endpoints = tx.list('endpoint', { host: params.name, limit: 11 }).map((row) => row.key);
-        if (endpoints.length > 0) {
+        const ended = endHost(tx, old, query, ctx.steadyNow(), () => ends.remove(tx, old));
+        ends.settle(tx);
+        return ended;
+      });
+      if (ended.state !== 'draining') statuses.forget(params.name);
+      return ended;
+    },
+    hostFence: async (caller, { params, body }) => {
+      const ended = await store.transaction(actorOf(caller), (tx): HostDeletion => {
+        const old = must(tx, 'host', params.name);
+        if (old.state !== 'fenced' || !body.confirmOff) {
           throw new RomanaError(
-            'in_use',
-            `Host ${params.name} holds endpoints (${nameSome(endpoints)}); delete them first.`,
-            { details: { endpoints: endpoints.slice(0, 10) } },
+            'input_invalid',
+            old.state === 'fenced'
+              ? `Host ${params.name} is fenced already; say --confirm-off when its machine is off and will not come back with its old state.`
+              : `Host ${params.name} is not fenced; \`romana host delete ${params.name} --dead\` declares it dead.`,
+            { details: { path: 'confirmOff', state: old.state ?? 'active' } },
           );
         }
-        rememberPlace(tx, old);
-        letGoHostIds(tx, old);
-        for (const address of old.addresses) tx.letGo(underlay, address);
-        for (const kind of ['_host', '_status', growingKind] as const) {
-          if (tx.row(kind, params.name) !== undefined) tx.delete(kind, params.name);
-        }
-        tx.delete('host', params.name);
-        hostRemoved(tx, params.name);
-        forgetEmptyIds(tx, params.name);
-        growth.settle(tx);
-        barrier.settle(tx, ctx.steadyNow());
+        ends.remove(tx, old);
+        ends.settle(tx);
+        return { name: params.name, state: 'gone', endpoints: 0 };
       });
       statuses.forget(params.name);
-      return undefined;
+      return ended;
     },
     hostAddId: async (caller, { params, body }) => {
       await store.transaction(actorOf(caller), (tx) => {
-        growth.settle(tx);
+        growth.settle(tx, params.name);
         const old = must(tx, 'host', params.name);
+        demandStaying(old);
         const all = networksOf(tx);
         const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
         if (networks.length === 0) {
@@ -144,7 +171,7 @@ export function hostServices(
           one.pending === null ? one : { ...one, pending: { ...one.pending, switches: false } },
         );
         if (differing(old, { reservations }).length > 0) tx.put('host', old.name, { ...old, reservations });
-        growth.settle(tx);
+        growth.settle(tx, params.name);
         return growth.shown(tx, must(tx, 'host', params.name));
       }),
   };
@@ -155,6 +182,7 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
   const { name, addresses, labels, allocator, id } = body;
   const existing = tx.get('host', name);
   if (existing !== undefined) {
+    demandStaying(existing);
     const fields = differing(existing, { addresses, labels });
     if (body.group !== null && existing.group !== body.group) fields.push('group');
     if (allocatorOf(tx, name) !== allocator) fields.push('allocator');

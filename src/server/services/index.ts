@@ -3,7 +3,7 @@ import { addressServices } from './addresses.ts';
 import { endpointServices } from './endpoints.ts';
 import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
-import { hostServices } from './hosts.ts';
+import { hostEnds, hostServices } from './hosts.ts';
 import { ipamServices } from './ipam.ts';
 import { checkServices } from './ipam-check.ts';
 import { networkServices } from './networks.ts';
@@ -26,15 +26,16 @@ export function createServices(deps: ServiceDeps): Services {
   const statuses = new HostStatuses();
   const barrier = new ReuseBarrier(deps.store, statuses);
   const growth = new Growth(ctx, statuses);
+  const ends = hostEnds(ctx, barrier, growth);
   return {
     ...networkServices(ctx),
     ...reservationServices(ctx),
     ...topologyServices(ctx),
-    ...hostServices(ctx, statuses, barrier, growth),
+    ...hostServices(ctx, statuses, growth, ends),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
-    ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses)),
-    ...reportServices(ctx, statuses, barrier, growth),
+    ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses), ends),
+    ...reportServices(ctx, statuses, barrier, growth, ends),
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
     ...ipamServices(ctx),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { refusedWith } from '#store/conformance.ts';
 import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { bury, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 import type { Input } from './types.ts';
 
 const worlds: World[] = [];
@@ -128,7 +128,7 @@ test('P2 heartbeats make no revision and no change; the status shows them, and s
 test('P2 a host made anew under an old name has no past', async () => {
   const w = await cluster();
   await report(w, 'h1', { problems: [{ code: 'x', message: 'y' }] });
-  await w.services.hostDelete(admin, { params: { name: 'h1' }, query: {}, body: undefined });
+  await bury(w.services, 'h1');
   await host(w.services, 'h1');
   const [h1] = await status(w);
   assert.deepEqual([h1?.seenAt, h1?.problems, h1?.joined], [null, [], false]);

@@ -10,6 +10,8 @@ import { actorOf } from '../caller.ts';
 import { anyEmptyIds, returnEmptyIds } from './empty-ids.ts';
 import { endpointKey, finishRemoval } from './endpoints.ts';
 import type { Growth } from './growth.ts';
+import { hasLeft } from './host-end.ts';
+import { demandStaying, type HostEnds, isLeaving } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { registeredAddresses } from './registered.ts';
 import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
@@ -26,6 +28,7 @@ export function reportServices(
   statuses: HostStatuses,
   barrier: ReuseBarrier,
   growth: Growth,
+  ends: HostEnds,
 ): Pick<Services, 'hostReport'> {
   const { store, clock } = ctx;
   return {
@@ -38,11 +41,21 @@ export function reportServices(
       const persist = statuses.record(host, body, seenAt, clock.monotonic());
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
       const acknowledges = store.read((tx) => barrier.due(tx, host));
+      const leaves = store.read((tx) => hasLeft(tx, host, body, store.position()));
       const routed = store.read((tx) => growth.due(tx, host));
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
       const lacks = growth.lacks(host, body.wanted ?? []);
       const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
-      if (quiet && persist === undefined && !acknowledges && !routed && !rested && !lacks && !empty)
+      if (
+        quiet &&
+        persist === undefined &&
+        !acknowledges &&
+        routed.length === 0 &&
+        !rested &&
+        !lacks &&
+        !empty &&
+        !leaves
+      )
         return { rejected: [] };
       return store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
@@ -54,9 +67,13 @@ export function reportServices(
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (rested) freeRestedIds(tx, ctx.steadyNow());
-        if (routed) growth.settle(tx);
-        if (lacks) growth.give(tx, current.name, body.wanted ?? []);
-        if (empty) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
+        for (const name of routed) growth.settle(tx, name);
+        if (lacks && !isLeaving(current)) growth.give(tx, current.name, body.wanted ?? []);
+        if (empty && !isLeaving(current)) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
+        if (hasLeft(tx, current, body, store.position())) {
+          ends.remove(tx, current);
+          ends.settle(tx);
+        }
         return { rejected };
       });
     },
@@ -109,6 +126,7 @@ function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
       { details: { key, host: existing.host, allocator: existing.allocator } },
     );
   }
+  if (host.state === 'fenced') demandStaying(host);
   const placed = registeredAddresses(tx, host, key, item);
   if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
   const addresses = item.addresses.map(({ network, address }) => ({

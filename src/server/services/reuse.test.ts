@@ -184,6 +184,6 @@ test('R8 a deleted host is waited for no more', async () => {
   await tenant(w.services, 'a');
   await w.services.tenantDelete(admin, named('a'));
   await report(w, 'h1');
-  await w.services.hostDelete(admin, named('h2'));
+  await w.services.hostDelete(admin, { ...named('h2'), query: { dead: true } });
   assert.equal((await retiring(w))[0]?.resting, true);
 });

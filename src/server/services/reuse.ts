@@ -206,7 +206,7 @@ export function reached(acknowledged: Position | null, now: Position, revision: 
 }
 
 function counts(host: Host): boolean {
-  return host.joined;
+  return host.joined && host.state !== 'fenced';
 }
 
 function counted(tx: ReadTx): Host[] {

@@ -148,7 +148,9 @@ export class SharedBarrier {
         .filter(({ former }) => former.owner !== owner),
     );
     if (others.length === 0) return [];
-    const agents = tx.list('host').flatMap(({ value }) => (value.joined ? [value] : []));
+    const agents = tx
+      .list('host')
+      .flatMap(({ value }) => (value.joined && value.state !== 'fenced' ? [value] : []));
     return others.filter(({ former }) => !agents.every((host) => this.#hasSeen(host, former)));
   }
 

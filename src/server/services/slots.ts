@@ -5,6 +5,7 @@ import { RomanaError } from '#core/errors.ts';
 import { numbersIn, type Slot } from '#core/ipam/index.ts';
 import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
+import { demandStaying } from './host-state.ts';
 import { idSpace } from './ids.ts';
 import { type KnownNetwork, must, networkClosed, networksOf } from './shared.ts';
 import type { SharedBarrier } from './sharing.ts';
@@ -22,6 +23,7 @@ export function slotsFor(
   const tenant = must(tx, 'tenant', where.tenant);
   const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
   const host = must(tx, 'host', body.host);
+  demandStaying(host);
   const all = networksOf(tx);
   const fixed = fixedAddresses(all, body);
   const networks = chosenNetworks(all, body, fixed, where.tenant);

@@ -1,0 +1,40 @@
+/** How hosts end and ids change owner. Part of model.ts, which exports it. */
+import { z } from 'zod';
+import { name } from './text.ts';
+
+export const HostState = z
+  .enum(['active', 'draining', 'fenced'])
+  .describe(
+    'draining: nothing new is placed there, and it is gone when its agent holds nothing; fenced: declared dead, cut off by the others. Absent: active',
+  );
+export const HostFenceInput = z
+  .strictObject({
+    confirmOff: z
+      .boolean()
+      .describe('The machine is off and will not come back with its old state: its ids are free at once'),
+  })
+  .meta({ id: 'HostFenceInput' });
+export const HostDeletion = z
+  .object({
+    name,
+    state: z.enum(['gone', 'draining', 'fenced']).describe('What has become of the host'),
+    endpoints: z.int().describe('Endpoints left on a draining host, or forgotten with a fenced one'),
+  })
+  .meta({ id: 'HostDeletion' });
+
+/** A deleted tenant or segment keeps its id from others until nothing of it can be left anywhere. */
+export const RetiringId = z
+  .object({
+    field: z.enum(['tenant', 'segment']),
+    network: z.string(),
+    id: z.int(),
+    owner: z.string().describe('Tenant, or tenant/segment, that had the id'),
+    since: z.string(),
+    resting: z.boolean().describe('Every host has acknowledged; the quarantine of the network runs'),
+    waitingFor: z.array(z.string()).describe('Hosts that have not acknowledged the deletion yet'),
+    heldBy: z.array(z.string()).describe('Hosts whose journal or kernel still holds endpoints with the id'),
+  })
+  .meta({ id: 'RetiringId' });
+
+export type HostDeletion = z.infer<typeof HostDeletion>;
+export type RetiringId = z.infer<typeof RetiringId>;

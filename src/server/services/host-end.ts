@@ -1,0 +1,75 @@
+/**
+ * How a host ends. Its ids may go to another host only when nothing answers to their addresses any more.
+ *
+ * 1. A host that never had an agent is gone at once.
+ * 2. `draining`: nothing new is placed there; the agent acknowledges, from its kernel and disk, that it holds nothing, and the host is gone.
+ * 3. `fenced`: declared dead. Its endpoints are forgotten, the other hosts drop what carries its sources and route nothing to it, and its
+ *    ids are nobody's until its old agent returns and acknowledges that it holds nothing, or an admin confirms that the machine is off.
+ *    No other agent may join in its name meanwhile: it could acknowledge only for itself.
+ */
+import type { Host, HostDeletion, HostReport } from '#contract/model.ts';
+import { RomanaError } from '#core/errors.ts';
+import type { Position, ReadTx, Tx } from '#store/port.ts';
+import { finishRemoval } from './endpoints.ts';
+import { demandStaying, isLeaving } from './host-state.ts';
+import { reached } from './reuse.ts';
+import { nameSome } from './shared.ts';
+
+export interface EndWish {
+  readonly drain?: boolean | undefined;
+  readonly dead?: boolean | undefined;
+}
+
+/** What a wish to delete the host comes to. `remove` takes the host and its ids out of the store. */
+export function endHost(tx: Tx, host: Host, wish: EndWish, now: number, remove: () => void): HostDeletion {
+  const { name } = host;
+  const endpoints = tx.list('endpoint', { host: name });
+  const ended = (state: HostDeletion['state']): HostDeletion => ({
+    name,
+    state,
+    endpoints: endpoints.length,
+  });
+  if (wish.drain === true && wish.dead === true) {
+    throw new RomanaError('input_invalid', 'A host is drained or dead, not both; give one of them.', {
+      details: { path: 'dead' },
+    });
+  }
+  if (host.state === 'fenced') {
+    if (wish.dead === true) return ended('fenced');
+    demandStaying(host);
+  }
+  if (wish.dead === true && host.joined) {
+    for (const { value } of endpoints) finishRemoval(tx, value, now);
+    tx.put('host', name, { ...host, state: 'fenced' });
+    return ended('fenced');
+  }
+  if (endpoints.length > 0 && wish.drain !== true) {
+    const names = endpoints.map(({ key }) => key);
+    throw new RomanaError(
+      'in_use',
+      `Host ${name} holds endpoints (${nameSome(names)}); delete them first, or drain it with --drain.`,
+      { details: { endpoints: names.slice(0, 10) } },
+    );
+  }
+  if (!host.joined && endpoints.length === 0) {
+    remove();
+    return ended('gone');
+  }
+  if (host.state !== 'draining') tx.put('host', name, { ...host, state: 'draining' });
+  return ended('draining');
+}
+
+/** Whether this report is the acknowledgement that a leaving host holds nothing. */
+export function hasLeft(
+  tx: ReadTx,
+  host: Host,
+  { acknowledged, holds }: Pick<HostReport, 'acknowledged' | 'holds'>,
+  now: Position,
+): boolean {
+  return (
+    isLeaving(host) &&
+    holds === 0 &&
+    reached(acknowledged, now, host.revision) &&
+    tx.count('endpoint', { host: host.name }) === 0
+  );
+}
