@@ -59,6 +59,7 @@ function start(known = true) {
             problems: [],
             saved: null,
             holdings: { holds: 0, orphans: [] },
+            wired: null,
             wanted: [],
           }
         : null,
