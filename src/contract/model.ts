@@ -82,6 +82,7 @@ export interface GroupTree {
   assignment?: Record<string, string> | undefined;
   size?: number | undefined;
   slots?: number | undefined;
+  growth?: number | undefined;
   groups?: GroupTree[] | undefined;
 }
 const group: z.ZodType<GroupTree> = z
@@ -91,6 +92,12 @@ const group: z.ZodType<GroupTree> = z
       assignment: labels.optional().describe('A host that labels place here has all of these labels'),
       size: z.int().min(1).max(4294967296).optional().describe('Host ids of the group, a power of two'),
       slots: z.int().min(1).optional().describe('Groups that it can ever hold; adding inside moves nothing'),
+      growth: z
+        .int()
+        .min(1)
+        .max(65536)
+        .optional()
+        .describe('Host ids to reserve for each new host in it or below it that states no growth'),
       groups: z.array(group).optional(),
     }),
   )
