@@ -110,7 +110,7 @@ export const operations = {
   addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: ipam.DecodedAddress, success: 200, cli: null },
 
   ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: ipam.IpamUsage, success: 200, cli: null },
-  ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
+  ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other, with agents and with kernels', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
   ipamRelease: { method: 'POST', path: '/v1/ipam/release', summary: 'Release leaked allocations of a report, unless they changed since', access: 'admin', params: none, query: none, body: ipam.IpamReleaseInput, response: ipam.IpamReleaseAnswer, success: 200, cli: null },
 
   tokenCreate: { method: 'POST', path: '/v1/tokens', summary: 'Make a token for a person or program', access: 'admin', params: none, query: none, body: m.TokenInput, response: m.IssuedToken, success: 201, cli: ['token', 'create'] },

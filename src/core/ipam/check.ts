@@ -35,6 +35,13 @@ export const findingCodes = {
   holding_mismatch: 'delete the holder and create it again, so that its id is its own',
   host_id_outside_group:
     'the route of the group does not lead there: move the host by deleting and creating it',
+  held_not_recorded:
+    'see why in the problems of `romana host show`; on the host, `romana agent endpoint delete` gives the addresses back',
+  recorded_not_held: 'delete the endpoint, and create it again on the host',
+  wired_not_recorded:
+    'restart the agent of the host: it makes its kernel anew from the records; should it stay, create the endpoint again and delete it',
+  recorded_not_wired:
+    'see `romana agent status` on the host, and restart its agent: it makes its kernel anew from the records',
 } as const;
 export type FindingCode = keyof typeof findingCodes;
 

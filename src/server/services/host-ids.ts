@@ -287,20 +287,22 @@ function reserve(
   if (exact !== undefined) demandFree(tx, host, network, group, taken, exact);
   const reservation = find(taken);
   if (reservation !== undefined) return { reservation, takenBack: false };
-  takeBack(tx, host, network);
+  takeBack(tx, host, network, group);
   const after = find(takenIn(tx, network, group));
   if (after === undefined) throw exhausted(host, network, group);
   return { reservation: after, takenBack: true };
 }
 
-function takeBack(tx: Tx, host: Grantee, network: KnownNetwork): void {
+/** From whoever has reserved in the same part of the network, whatever groups it has elsewhere. */
+function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGroup): void {
   const occupied = tx
     .list('host')
     .map(({ value }) => value)
-    .filter((other) => other.name !== host.name && other.group === host.group)
+    .filter((other) => other.name !== host.name)
     .flatMap((holder) =>
       (holder.reservations ?? [])
         .filter((one) => one.network === network.name && one.pending === null)
+        .filter(({ first }) => first >= group.firstHostId && first <= group.lastHostId)
         .map(({ first, size }) => ({
           holder,
           first,
