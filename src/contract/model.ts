@@ -208,6 +208,12 @@ export const Isolation = z
     'segment: only the same segment talks; tenant: the whole tenant; open: anybody, until a policy selects',
   );
 export const TenantId = z.object({ network: z.string(), id }).meta({ id: 'TenantId' });
+export const NumberInput = z
+  .strictObject({
+    network: name.optional().describe('Only in this network; default: in every network open to the tenant'),
+    id: id.optional().describe('Exactly this one; default: the lowest free one'),
+  })
+  .meta({ id: 'NumberInput' });
 export const TenantInput = z
   .strictObject({
     name,

@@ -242,8 +242,8 @@ function checkLeases(records: IpamRecords, find: Find): void {
 function checkEndpoints(records: IpamRecords, find: Find): void {
   const leases = new Map(records.leases.map((lease) => [lease.key, lease]));
   const hosts = new Map(records.hosts.map((host) => [host.name, host]));
-  const idOf = (ids: readonly NetworkId[] | undefined, network: string): number | undefined =>
-    ids?.find((entry) => entry.network === network)?.id;
+  const has = (ids: readonly NetworkId[] | undefined, network: string, id: number): boolean =>
+    ids?.some((entry) => entry.network === network && entry.id === id) === true;
   const tenants = new Map(records.tenants.map(({ name, ids }) => [name, ids]));
   const segments = new Map(records.segments.map(({ tenant, name, ids }) => [`${tenant}/${name}`, ids]));
   for (const { key, uid, host, addresses } of records.endpoints) {
@@ -273,8 +273,8 @@ function checkEndpoints(records: IpamRecords, find: Find): void {
       // Tenant id 0 is shared: it says nothing of the tenant.
       if (placed.tenantId === 0) continue;
       const right =
-        placed.tenantId === idOf(tenants.get(tenant), network) &&
-        placed.segmentId === idOf(segments.get(`${tenant}/${segment}`), network);
+        has(tenants.get(tenant), network, placed.tenantId) &&
+        has(segments.get(`${tenant}/${segment}`), network, placed.segmentId);
       if (!right)
         find('identity_mismatch', `${text} of endpoint ${key} has the ids of another tenant or segment.`, [
           key,

@@ -71,6 +71,8 @@ interface Wish {
   readonly allocator: Allocator;
   /** Exactly this one. */
   readonly id?: number | undefined;
+  /** Inside the active reservations or not at all: no route changes. */
+  readonly inside?: true;
   /** How many are needed soon: how far to grow if there is no room. */
   readonly count?: number | undefined;
   /** Because blocks are full: it goes back when it is empty (empty-ids.ts). */
@@ -110,7 +112,7 @@ export function furtherHostId(tx: Tx, host: Grantee, network: KnownNetwork, wish
         ? wish.id
         : undefined;
   if (free !== undefined) return grant(tx, host, network, free, wish);
-  if (mine.some(({ pending }) => pending !== null)) return unchanged(host);
+  if (wish.inside === true || mine.some(({ pending }) => pending !== null)) return unchanged(host);
   const { reservation } = reserve(tx, host, network, group, wish.id, (taken) =>
     wish.id === undefined
       ? grow(group, taken, active, wish.count ?? 1)

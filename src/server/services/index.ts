@@ -2,6 +2,7 @@
 import { addressServices } from './addresses.ts';
 import { Comparison } from './comparison.ts';
 import { endpointServices } from './endpoints.ts';
+import { furtherIdServices } from './further-ids.ts';
 import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostEnds, hostServices } from './hosts.ts';
@@ -36,6 +37,7 @@ export function createServices(deps: ServiceDeps): Services {
     ...hostServices(ctx, statuses, growth, ends),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
+    ...furtherIdServices(ctx),
     ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses), ends),
     ...reportServices(ctx, statuses, barrier, growth, ends, comparison),
     ...statusServices(ctx, statuses, barrier),
