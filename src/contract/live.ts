@@ -28,5 +28,5 @@ export const LiveQuestion = z
   .describe('What the next report should say of the endpoints that live on the host');
 
 export type Live = z.infer<typeof Live>;
-export type LiveEntry = z.infer<typeof entry>;
+type LiveEntry = z.infer<typeof entry>;
 export type LiveQuestion = z.infer<typeof LiveQuestion>;
