@@ -28,5 +28,4 @@ export const LiveQuestion = z
   .describe('What the next report should say of the endpoints that live on the host');
 
 export type Live = z.infer<typeof Live>;
-type LiveEntry = z.infer<typeof entry>;
 export type LiveQuestion = z.infer<typeof LiveQuestion>;
