@@ -26,6 +26,7 @@ import {
 import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
+import { wiredOf } from './live.ts';
 import type { ObjectStatus } from './ports.ts';
 import { adoptedQuestion } from './question.ts';
 import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
@@ -151,6 +152,7 @@ export class Agent {
           problems,
           saved: this.#saved.position,
           holdings,
+          wired: outcome?.applied === true ? wiredOf(this.#wired(view), outcome) : null,
           wanted,
         };
       },

@@ -293,10 +293,18 @@ test('without networks, or without an id of its own, the host gives out nothing'
     all.given = { hosts };
     await assert.rejects(all.endpoints.create(input('e')), code('host_without_id', /add-id h1/));
   }
-  all.given = { tenants: [{ ...tenantOf('a', 1), ids: [] }] };
-  await assert.rejects(all.endpoints.create(input('e')), code('ids_exhausted', /tenant a/));
-  all.given = { segments: [{ ...segmentOf('a', 'x', 1), ids: [] }] };
-  await assert.rejects(all.endpoints.create(input('e')), code('ids_exhausted', /segment a\/x/));
+  assert.deepEqual([all.allocator.list(), all.passes], [[], []]);
+});
+
+test('without a number of its tenant or segment an endpoint is under the shared identity, in both families', async () => {
+  for (const given of [
+    { tenants: [{ ...tenantOf('a', 1), ids: [] }] },
+    { segments: [{ ...segmentOf('a', 'x', 1), ids: [] }] },
+  ]) {
+    const { endpoints } = await setup(given);
+    assert.deepEqual(addressesOf(await endpoints.create(input('e'))), ['10.1.0.1', 'fd10:1::1']);
+    assert.deepEqual(addressesOf(await endpoints.create(input('f'))), ['10.1.0.2', 'fd10:1::2']);
+  }
 });
 
 test('what the control plane is removing is not given again under the same uid', async () => {

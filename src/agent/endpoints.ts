@@ -255,20 +255,34 @@ function fullSlot(error: unknown, { slots }: Wanted): Slot | undefined {
   return slots.find(({ network }) => network === error.details?.['network']);
 }
 
-/** Whether the numbers of which addresses are made are those of before; further host ids do no harm. */
+/** Whether the numbers of which addresses are made are still there; further ids do no harm. */
 function covers(now: Wanted, before: Wanted): boolean {
-  const plain = ({ slots }: Wanted): unknown => slots.map((slot) => ({ ...slot, hostIds: [] }));
+  const plain = ({ slots }: Wanted): unknown =>
+    slots.map(({ tenantId: _tenant, segmentId: _segment, further: _further, ...slot }) => ({
+      ...slot,
+      hostIds: [],
+    }));
   return (
     isDeepStrictEqual(plain(now), plain(before)) &&
-    before.slots.every(({ hostIds: ids }, index) => ids.every((id) => now.slots[index]?.hostIds.includes(id)))
+    before.slots.every((slot, index) => {
+      const later = now.slots[index]!;
+      const pairs = new Set(pairsOf(later));
+      return (
+        slot.hostIds.every((id) => later.hostIds.includes(id)) &&
+        pairsOf(slot).every((pair) => pairs.has(pair))
+      );
+    })
   );
 }
 
+function pairsOf({ tenantId, segmentId, further = [] }: Slot): string[] {
+  return [{ tenantId, segmentId }, ...further].map((pair) => `${pair.tenantId}/${pair.segmentId}`);
+}
+
+/** Whether the blocks are the same. */
 function sameIds(a: Wanted, b: Wanted): boolean {
-  return isDeepStrictEqual(
-    a.slots.map(({ hostIds: ids }) => ids),
-    b.slots.map(({ hostIds: ids }) => ids),
-  );
+  const plain = ({ slots }: Wanted): unknown => slots.map((slot) => [slot.hostIds, pairsOf(slot)]);
+  return isDeepStrictEqual(plain(a), plain(b));
 }
 
 function addressList(endpoint: m.Endpoint): string {

@@ -50,6 +50,7 @@ function stateOf(
     problems: [],
     saved: outcome?.position ?? null,
     holdings: { holds: local.length, orphans: [] },
+    wired: null,
     wanted: [],
   };
 }

@@ -8,6 +8,7 @@
  * 4. What is acknowledged, and what is held, are true of the same moment.
  */
 
+import type { LiveQuestion } from '#contract/live.ts';
 import type * as m from '#contract/model.ts';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
@@ -15,6 +16,7 @@ import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Wanted } from './growth.ts';
 import { type Holdings, olderOf } from './holdings.ts';
+import { liveOf } from './live.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewState } from './view.ts';
 
@@ -40,6 +42,8 @@ export interface ReportState {
   /** Position of the view that is on the disk. */
   readonly saved: m.Position | null;
   readonly holdings: Holdings;
+  /** In the kernel; null when the last pass failed. */
+  readonly wired: readonly WiredEndpoint[] | null;
   /** Networks in which the host should hold more ids. */
   readonly wanted: Wanted;
 }
@@ -52,6 +56,8 @@ const batch = 500;
 
 export class Reporter {
   readonly #options: ReporterOptions;
+  /** What the server asked for: an older one does not, and would refuse it. */
+  #question: LiveQuestion | null = null;
   /** What was last said of each endpoint, by kind and key. */
   readonly #sent = new Map<string, { readonly text: string; readonly at: number }>();
   #rejected = new Map<string, m.Problem>();
@@ -128,6 +134,7 @@ export class Reporter {
   }
 
   #remember(report: m.HostReport, answer: m.HostReportAnswer): void {
+    this.#question = answer.live ?? null;
     const now = this.#options.clock.monotonic();
     for (const kind of ['registered', 'phases', 'gone'] as const) {
       for (const entry of report[kind]) {
@@ -144,7 +151,8 @@ export class Reporter {
     for (const [key, { at }] of this.#sent) if (now - at > resendMs) this.#sent.delete(key);
   }
 
-  #difference({ view, local, outcome, problems, saved, holdings, wanted }: ReportState): m.HostReport {
+  #difference(state: ReportState): m.HostReport {
+    const { view, local, outcome, problems, saved, holdings, wanted } = state;
     const now = this.#options.clock.monotonic();
     const due = (kind: string, key: string, entry: { uid: string }): boolean => {
       const last = this.#sent.get(`${kind} ${key}`);
@@ -203,6 +211,7 @@ export class Reporter {
       phases: phases.slice(0, batch),
       gone: gone.slice(0, batch),
       ...(wanted.length === 0 ? {} : { wanted: [...wanted] }),
+      ...(this.#question === null ? {} : { live: liveOf(local, state.wired, this.#question) }),
     };
   }
 }

@@ -40,6 +40,10 @@ test('check: exit status 1 when something is found, 0 when nothing is; the repor
   const none = await invoke(['ipam', 'check', ...access], answering({ ...report, findings: [] }));
   assert.equal(none.code, 0);
   assert.match(none.out, /^All records agree: 1 allocations/);
+  const unknown = [{ host: 'h1', reason: 'it is away' }];
+  const away = await invoke(['ipam', 'check', ...access], answering({ ...report, findings: [], unknown }));
+  assert.equal(away.code, 0);
+  assert.match(away.out, /^unknown: host h1: it is away$/m);
   const json = await invoke(['ipam', 'check', '-o', 'json', ...access], answering(report));
   assert.deepEqual([json.code, JSON.parse(json.out)], [1, report]);
 });

@@ -93,6 +93,12 @@ export const IpamCheck = z
     at: z.string(),
     checked: z.object({ networks: z.int(), hosts: z.int(), endpoints: z.int(), allocations: z.int() }),
     findings: z.array(IpamFinding),
+    unknown: z
+      .array(z.object({ host: z.string(), reason: z.string() }))
+      .optional()
+      .describe(
+        'Hosts whose agent and kernel could not be compared with the records: neither right nor wrong',
+      ),
   })
   .meta({ id: 'IpamCheck' });
 export const IpamReleaseInput = z

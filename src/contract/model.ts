@@ -5,20 +5,12 @@
  * Text forms: addresses are strict dotted quads or RFC 5952; CIDRs have no host bits; times are ISO 8601 UTC; ids are decimal.
  */
 import { z } from 'zod';
+import { Attachment } from './attachment.ts';
 import { HostState, RetiringId } from './lifecycle.ts';
-import {
-  addressText,
-  cidrText,
-  endpointName,
-  groupPath,
-  id,
-  labels,
-  linkName,
-  name,
-  netnsPath,
-  width,
-} from './text.ts';
+import { Live, LiveQuestion } from './live.ts';
+import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
 
+export * from './attachment.ts';
 export * from './credentials.ts';
 export * from './lifecycle.ts';
 export { addressText, cidrText, endpointName, name } from './text.ts';
@@ -90,6 +82,7 @@ export interface GroupTree {
   assignment?: Record<string, string> | undefined;
   size?: number | undefined;
   slots?: number | undefined;
+  growth?: number | undefined;
   groups?: GroupTree[] | undefined;
 }
 const group: z.ZodType<GroupTree> = z
@@ -99,6 +92,12 @@ const group: z.ZodType<GroupTree> = z
       assignment: labels.optional().describe('A host that labels place here has all of these labels'),
       size: z.int().min(1).max(4294967296).optional().describe('Host ids of the group, a power of two'),
       slots: z.int().min(1).optional().describe('Groups that it can ever hold; adding inside moves nothing'),
+      growth: z
+        .int()
+        .min(1)
+        .max(65536)
+        .optional()
+        .describe('Host ids to reserve for each new host in it or below it that states no growth'),
       groups: z.array(group).optional(),
     }),
   )
@@ -209,6 +208,12 @@ export const Isolation = z
     'segment: only the same segment talks; tenant: the whole tenant; open: anybody, until a policy selects',
   );
 export const TenantId = z.object({ network: z.string(), id }).meta({ id: 'TenantId' });
+export const NumberInput = z
+  .strictObject({
+    network: name.optional().describe('Only in this network; default: in every network open to the tenant'),
+    id: id.optional().describe('Exactly this one; default: the lowest free one'),
+  })
+  .meta({ id: 'NumberInput' });
 export const TenantInput = z
   .strictObject({
     name,
@@ -228,26 +233,6 @@ export const Segment = z
   .object({ tenant: name, name, ids: z.array(TenantId), ...stored })
   .meta({ id: 'Segment' });
 
-/** How an endpoint is wired to its host. */
-export const Attachment = z
-  .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('none') }).describe('Address only; nothing is wired yet'),
-    z
-      .strictObject({ kind: z.literal('veth-netns'), netns: netnsPath, ifname: linkName.default('eth0') })
-      .describe('Romana makes a veth pair and puts one end into the network namespace'),
-    z
-      .strictObject({ kind: z.literal('existing-link'), link: linkName })
-      .describe('A link that exists on the host (a tap of a VM); its guest configures itself'),
-    z
-      .strictObject({
-        kind: z.literal('existing-netns-peer'),
-        link: linkName,
-        netns: netnsPath,
-        ifname: linkName.default('eth0'),
-      })
-      .describe('A veth pair made by somebody else; Romana configures both ends'),
-  ])
-  .meta({ id: 'Attachment' });
 export const EndpointAddress = z
   .object({ network: z.string(), address: z.string() })
   .meta({ id: 'EndpointAddress' });
@@ -347,6 +332,7 @@ export const HostReport = z
       .max(1024)
       .optional()
       .describe('Host ids that the agent should hold in all, because its blocks run full'),
+    live: Live.optional(),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z
@@ -354,6 +340,7 @@ export const HostReportAnswer = z
     rejected: z.array(
       z.object({ tenant: z.string(), segment: z.string(), name: z.string(), error: Problem }),
     ),
+    live: LiveQuestion.optional(),
   })
   .meta({ id: 'HostReportAnswer' });
 
@@ -414,7 +401,6 @@ export type TenantInput = z.infer<typeof TenantInput>;
 export type TenantChange = z.infer<typeof TenantChange>;
 export type Segment = z.infer<typeof Segment>;
 export type SegmentInput = z.infer<typeof SegmentInput>;
-export type Attachment = z.infer<typeof Attachment>;
 export type Endpoint = z.infer<typeof Endpoint>;
 export type EndpointInput = z.infer<typeof EndpointInput>;
 export type EndpointChange = z.infer<typeof EndpointChange>;

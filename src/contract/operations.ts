@@ -95,11 +95,13 @@ export const operations = {
   tenantShow: { method: 'GET', path: '/v1/tenants/:name', summary: 'Show one tenant', access: 'viewer', params: byName, query: none, body: null, response: m.Tenant, success: 200, cli: ['tenant', 'show'] },
   tenantUpdate: { method: 'PATCH', path: '/v1/tenants/:name', summary: 'Change the isolation of a tenant while it runs', access: 'admin', params: byName, query: guarded, body: m.TenantChange, response: m.Tenant, success: 200, cli: ['tenant', 'update'] },
   tenantDelete: { method: 'DELETE', path: '/v1/tenants/:name', summary: 'Delete a tenant that holds no segment', access: 'admin', params: byName, query: guarded, body: null, response: null, success: 204, cli: ['tenant', 'delete'] },
+  tenantAddId: { method: 'POST', path: '/v1/tenants/:name/ids', summary: 'Give a tenant a further id: more room for each of its segments', access: 'admin', params: byName, query: none, body: m.NumberInput, response: m.Tenant, success: 201, cli: ['tenant', 'add-id'] },
 
   segmentCreate: { method: 'POST', path: '/v1/tenants/:tenant/segments', summary: 'Create a segment of a tenant', access: 'admin', params: inTenant, query: none, body: m.SegmentInput, response: m.Segment, success: 201, cli: ['segment', 'create'] },
   segmentList: { method: 'GET', path: '/v1/segments', summary: 'List segments', access: 'viewer', params: none, query: z.object({ tenant: m.name.optional() }), body: null, response: list(m.Segment), success: 200, cli: ['segment', 'list'] },
   segmentShow: { method: 'GET', path: '/v1/tenants/:tenant/segments/:name', summary: 'Show one segment', access: 'viewer', params: segmentKey, query: none, body: null, response: m.Segment, success: 200, cli: ['segment', 'show'] },
   segmentDelete: { method: 'DELETE', path: '/v1/tenants/:tenant/segments/:name', summary: 'Delete a segment that holds no endpoint', access: 'admin', params: segmentKey, query: guarded, body: null, response: null, success: 204, cli: ['segment', 'delete'] },
+  segmentAddId: { method: 'POST', path: '/v1/tenants/:tenant/segments/:name/ids', summary: 'Give a segment a further id: more room for its endpoints on every host', access: 'admin', params: segmentKey, query: none, body: m.NumberInput, response: m.Segment, success: 201, cli: ['segment', 'add-id'] },
 
   endpointCreate: { method: 'POST', path: '/v1/tenants/:tenant/segments/:segment/endpoints', summary: 'Create an endpoint; the server gives its addresses', access: 'admin', params: inSegment, query: none, body: m.EndpointInput, response: m.Endpoint, success: 201, cli: ['endpoint', 'create'] },
   endpointList: { method: 'GET', path: '/v1/endpoints', summary: 'List endpoints', access: 'viewer', params: none, query: z.object({ tenant: m.name.optional(), segment: m.name.optional(), host: m.name.optional() }), body: null, response: list(m.Endpoint), success: 200, cli: ['endpoint', 'list'] },
@@ -110,7 +112,7 @@ export const operations = {
   addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: ipam.DecodedAddress, success: 200, cli: null },
 
   ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: ipam.IpamUsage, success: 200, cli: null },
-  ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
+  ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other, with agents and with kernels', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
   ipamRelease: { method: 'POST', path: '/v1/ipam/release', summary: 'Release leaked allocations of a report, unless they changed since', access: 'admin', params: none, query: none, body: ipam.IpamReleaseInput, response: ipam.IpamReleaseAnswer, success: 200, cli: null },
 
   tokenCreate: { method: 'POST', path: '/v1/tokens', summary: 'Make a token for a person or program', access: 'admin', params: none, query: none, body: m.TokenInput, response: m.IssuedToken, success: 201, cli: ['token', 'create'] },

@@ -11,7 +11,8 @@ import type { ServerConfig } from './config.ts';
 import { privateDirectory, readPrivateFile, writePrivateFile } from './files.ts';
 import { type ListenAddress, startHttp } from './http/app.ts';
 import { openPki, type Pki } from './pki/files.ts';
-import { ReclaimLoop, recordedEndpoints } from './reclaim.ts';
+import { ReclaimLoop, recordedEndpoints, reportedEndpoints } from './reclaim.ts';
+import { Comparison } from './services/comparison.ts';
 import { createServices } from './services/index.ts';
 import { releaseLeak } from './services/ipam-check.ts';
 import { WatchHub } from './watch/hub.ts';
@@ -78,6 +79,7 @@ export async function runServer(
     const auth = createAuth({ store, clock, random: systemRandom, log, authority: pki.authority });
     await auth.prune();
     const hub = new WatchHub({ store, clock, timers: systemTimers });
+    const comparison = new Comparison(() => clock.monotonic());
     const services = createServices({
       store,
       clock,
@@ -85,6 +87,7 @@ export async function runServer(
       random: systemRandom,
       log,
       version,
+      comparison,
     });
     const steady = clock.now() - clock.monotonic();
     const reclaim = new ReclaimLoop({
@@ -92,7 +95,7 @@ export async function runServer(
       clock,
       timers: systemTimers,
       log,
-      sources: [recordedEndpoints(store)],
+      sources: [recordedEndpoints(store), reportedEndpoints(store, comparison)],
       release: (tx, leak) => releaseLeak(tx, leak, Math.round(steady + clock.monotonic())),
     });
     const http = await startHttp(

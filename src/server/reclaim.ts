@@ -10,6 +10,7 @@
 import { absent, type Held, type Observed, reclaimRound, type Suspects } from '#core/ipam/index.ts';
 import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import type { Store, Tx } from '#store/port.ts';
+import type { Comparison } from './services/comparison.ts';
 
 /** Something that knows which endpoints live: a kernel, an orchestrator. It rejects rather than to answer in part. */
 export interface LivenessSource {
@@ -45,6 +46,17 @@ export function recordedEndpoints(store: Store): LivenessSource {
         live: (live.get(host) ?? []).map(({ key, uid }) => ({ key, uid })),
       }));
     },
+  };
+}
+
+/**
+ * What agents hold and have wired lives, whether it is on record or not. This only keeps: with no endpoint on record and none on its
+ * host, it is a leak; what is on record is never one. Of hosts that are away it says nothing, and the records alone decide.
+ */
+export function reportedEndpoints(store: Store, comparison: Comparison): LivenessSource {
+  return {
+    name: 'agents',
+    observe: async () => store.read((tx) => comparison.observe(tx, tx.heldAllocations())),
   };
 }
 

@@ -9,10 +9,10 @@ import { addressPlan, containsAddress, decode, parseAddress, parseCidr } from '#
 import { isRomanaError } from '#core/errors.ts';
 import { Lab } from '#lab/harness.ts';
 import { planLab } from '#lab/plan.ts';
-import { type EndpointPlan, expected, type Tenant } from '#lab/spread.ts';
+import type { Tenant } from '#lab/spread.ts';
 import { inPrivateNamespaces } from '../support/namespace.ts';
-import { watch, watched } from './isolation/support/counting.ts';
-import { eventually, type Placed, place, settled } from './isolation/support/lab.ts';
+import { eventually, place, settled } from './isolation/support/lab.ts';
+import { allowed, arrivals, type Member } from './isolation/support/matrix.ts';
 
 const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const networks = [
@@ -27,11 +27,6 @@ const tenants: readonly Tenant[] = [
   { name: 't5', isolation: 'tenant', segments: ['web', 'db'] },
   { name: 't6', isolation: 'open', segments: ['web'] },
 ];
-
-interface Member {
-  readonly plan: EndpointPlan;
-  readonly at: Placed;
-}
 
 if (inPrivateNamespaces(import.meta.url)) {
   const plan = planLab({ hosts: 2, racks: 2 });
@@ -61,60 +56,8 @@ if (inPrivateNamespaces(import.meta.url)) {
   }
   const rules = () => Promise.all(plan.hosts.map(async ({ name }) => (await lab.counts(name)).rules));
 
-  /** Which ordered pairs exchange packets, `source > destination family`. */
-  async function matrix(): Promise<string[]> {
-    const id = (text: string): string => text.replaceAll('-', '_');
-    await Promise.all(
-      members.map(({ at }) =>
-        watch(
-          lab,
-          at.name,
-          Object.fromEntries(
-            members.flatMap((other) =>
-              other.at === at
-                ? []
-                : [
-                    [`v4_${id(other.at.name)}`, `ip saddr ${other.at[4]}`],
-                    [`v6_${id(other.at.name)}`, `ip6 saddr ${other.at[6]}`],
-                  ],
-            ),
-          ),
-        ),
-      ),
-    );
-    const pairs = members.flatMap((from) =>
-      members.filter((to) => to !== from).map((to) => [from, to] as const),
-    );
-    await lab.probe(
-      pairs.flatMap(([from, to]) =>
-        ([4, 6] as const).map((family) => ({
-          from: from.at.name,
-          family,
-          protocol: family === 4 ? ('tcp' as const) : ('udp' as const),
-          address: to.at[family],
-          timeoutMs: expected(from.plan, to.plan, tenants) === 'allow' ? 3000 : 400,
-          tries: 2,
-        })),
-      ),
-    );
-    const arrived: string[] = [];
-    for (const { at } of members) {
-      const counters = await watched(lab, at.name);
-      for (const other of members.filter((one) => one.at !== at)) {
-        for (const family of [4, 6] as const) {
-          if ((counters.get(`v${family}_${id(other.at.name)}`) ?? 0) > 0)
-            arrived.push(`${other.at.name} > ${at.name} ${family}`);
-        }
-      }
-    }
-    return arrived.sort();
-  }
-  const wanted = (): string[] =>
-    members
-      .flatMap((from) => members.filter((to) => to !== from).map((to) => [from, to] as const))
-      .filter(([from, to]) => expected(from.plan, to.plan, tenants) === 'allow')
-      .flatMap(([from, to]) => [4, 6].map((family) => `${from.at.name} > ${to.at.name} ${family}`))
-      .sort();
+  const matrix = () => arrivals(lab, members, tenants);
+  const wanted = () => allowed(members, tenants);
   const tenantIdsOf = ({ at }: Member): number[] =>
     networks.map(({ cidr, layout }) => {
       const network = addressPlan(parseCidr(cidr), layout);

@@ -9,6 +9,11 @@ import { type ClientOptions, group, withClient, withServer } from './common.ts';
 
 type Leak = NonNullable<IpamCheck['findings'][number]['leak']>;
 
+/** Of hosts that could not be compared: not a finding, but no agreement either. */
+function unknownText({ unknown = [] }: IpamCheck): string {
+  return unknown.map(({ host, reason }) => `unknown: host ${host}: ${reason}\n`).join('');
+}
+
 function checkText({ checked, findings }: IpamCheck, headers: boolean): string {
   const counts = `${checked.allocations} allocations, ${checked.endpoints} endpoints, ${checked.hosts} hosts, ${checked.networks} networks`;
   if (findings.length === 0) return `All records agree: ${counts}.\n`;
@@ -36,9 +41,9 @@ export function addIpamCheck(program: Command, world: World, setExitCode: (code:
   const ipam = group(program, 'ipam', '');
   const check = ipam
     .command('check')
-    .summary('Compare all records of addresses with each other')
+    .summary('Compare all records of addresses with each other, with agents and with kernels')
     .description(
-      'Compare all records of addresses with each other: owners, endpoints, blocks, ids, ranges. Changes nothing. The exit status is 1 when something is found.',
+      'Compare all records of addresses with each other (owners, endpoints, blocks, ids, ranges) and with what agents say that they hold and have in their kernels. Changes nothing. The exit status is 1 when something is found; a host that is away is unknown, not wrong.',
     );
   withServer(check).action(async (options: ClientOptions) => {
     const format = formatOf(options);
@@ -46,7 +51,9 @@ export function addIpamCheck(program: Command, world: World, setExitCode: (code:
     if (options.quiet === true) world.out(report.findings.map(({ code }) => `${code}\n`).join(''));
     else
       world.out(
-        format === 'table' ? checkText(report, options.headers !== false) : await dump(report, format),
+        format === 'table'
+          ? checkText(report, options.headers !== false) + unknownText(report)
+          : await dump(report, format),
       );
     if (report.findings.length > 0) setExitCode(exitCodes.failed);
   });

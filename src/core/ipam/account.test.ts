@@ -135,7 +135,7 @@ test('I19 used + reserved + quarantined + free + stranded = size, whatever the s
         books.network(),
         ...w.input.leaves.map((leaf) => books.hostIds([leaf], false)),
         ...w.input.hosts.map((range) => books.hostIds([range], true)),
-        ...w.input.tenants.map(({ id }) => books.tenant(id)),
+        ...w.input.tenants.map(({ id }) => books.tenant([id])),
         ...w.input.blocks.map((block) => books.block(block)),
       ];
       for (const account of accounts) {
@@ -174,10 +174,19 @@ test('I19 the arithmetic counts what counting every address counts, in every sco
       for (const { id } of w.input.tenants) {
         const held = (host: number): boolean => hosts.some(({ first }) => first === host);
         assert.deepEqual(
-          books.tenant(id),
+          books.tenant([id]),
           byHand(w, (ids) => ids.tenant === id && held(ids.host), ['segment', 'tenant']),
         );
       }
+      const all = w.input.tenants.map(({ id }) => id);
+      assert.deepEqual(
+        books.tenant(all),
+        byHand(w, (ids) => all.includes(ids.tenant) && hosts.some(({ first }) => first === ids.host), [
+          'segment',
+          'tenant',
+        ]),
+        'a tenant with all these ids',
+      );
       for (const block of w.input.blocks) {
         const inside = (ids: { host: number; tenant: number; segment: number }): boolean =>
           ids.host === block.hostId &&

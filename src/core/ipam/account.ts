@@ -67,7 +67,7 @@ export interface Accountant {
   /** Host ids from first to last. */
   hostIds(ranges: readonly { readonly first: number; readonly last: number }[], own: boolean): Account;
   /** On the host ids that somebody holds. */
-  tenant(id: number): Account;
+  tenant(ids: readonly number[]): Account;
   block(block: Omit<Block, 'network'>): Account;
 }
 
@@ -145,14 +145,18 @@ export function accountant(input: AccountInput): Accountant {
         inRanges(ranges),
         own ? ['spare'] : [],
       ),
-    tenant: (id) =>
+    tenant: (ids) =>
       account(
-        input.hosts.map(({ first, last }) => ({
-          ...whole,
-          host: [BigInt(first), BigInt(last)],
-          tenant: only(id),
-        })),
-        inRanges(input.hosts).filter(({ tenantId }) => tenantId === id),
+        ids.flatMap((id) =>
+          input.hosts.map(
+            ({ first, last }): Box => ({
+              ...whole,
+              host: [BigInt(first), BigInt(last)],
+              tenant: only(id),
+            }),
+          ),
+        ),
+        inRanges(input.hosts).filter(({ tenantId }) => ids.includes(tenantId)),
         ['segment', 'tenant'],
       ),
     block: ({ hostId, tenantId, segmentId }) =>

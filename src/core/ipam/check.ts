@@ -35,6 +35,13 @@ export const findingCodes = {
   holding_mismatch: 'delete the holder and create it again, so that its id is its own',
   host_id_outside_group:
     'the route of the group does not lead there: move the host by deleting and creating it',
+  held_not_recorded:
+    'see why in the problems of `romana host show`; on the host, `romana agent endpoint delete` gives the addresses back',
+  recorded_not_held: 'delete the endpoint, and create it again on the host',
+  wired_not_recorded:
+    'restart the agent of the host: it makes its kernel anew from the records; should it stay, create the endpoint again and delete it',
+  recorded_not_wired:
+    'see `romana agent status` on the host, and restart its agent: it makes its kernel anew from the records',
 } as const;
 export type FindingCode = keyof typeof findingCodes;
 
@@ -235,8 +242,8 @@ function checkLeases(records: IpamRecords, find: Find): void {
 function checkEndpoints(records: IpamRecords, find: Find): void {
   const leases = new Map(records.leases.map((lease) => [lease.key, lease]));
   const hosts = new Map(records.hosts.map((host) => [host.name, host]));
-  const idOf = (ids: readonly NetworkId[] | undefined, network: string): number | undefined =>
-    ids?.find((entry) => entry.network === network)?.id;
+  const has = (ids: readonly NetworkId[] | undefined, network: string, id: number): boolean =>
+    ids?.some((entry) => entry.network === network && entry.id === id) === true;
   const tenants = new Map(records.tenants.map(({ name, ids }) => [name, ids]));
   const segments = new Map(records.segments.map(({ tenant, name, ids }) => [`${tenant}/${name}`, ids]));
   for (const { key, uid, host, addresses } of records.endpoints) {
@@ -266,8 +273,8 @@ function checkEndpoints(records: IpamRecords, find: Find): void {
       // Tenant id 0 is shared: it says nothing of the tenant.
       if (placed.tenantId === 0) continue;
       const right =
-        placed.tenantId === idOf(tenants.get(tenant), network) &&
-        placed.segmentId === idOf(segments.get(`${tenant}/${segment}`), network);
+        has(tenants.get(tenant), network, placed.tenantId) &&
+        has(segments.get(`${tenant}/${segment}`), network, placed.segmentId);
       if (!right)
         find('identity_mismatch', `${text} of endpoint ${key} has the ids of another tenant or segment.`, [
           key,

@@ -83,14 +83,18 @@ function pickSlot(view: IpamView, slot: Slot, picked: readonly Placed[], key: st
       details: { network: slot.network },
     });
   }
-  const geometries = slot.hostIds.map((hostId) =>
-    geometryOf(network, {
-      network: network.name,
-      hostId,
-      tenantId: slot.tenantId,
-      segmentId: slot.segmentId,
-    }),
+  const { tenantId, segmentId, further = [] } = slot;
+  const [first = [], ...others] = [{ tenantId, segmentId }, ...further].map((pair) =>
+    slot.hostIds.map((hostId) =>
+      geometryOf(network, {
+        network: network.name,
+        hostId,
+        tenantId: pair.tenantId,
+        segmentId: pair.segmentId,
+      }),
+    ),
   );
+  const geometries = [...first, ...others.flat()];
   if (geometries.length === 0) {
     throw new RomanaError(
       'host_without_id',
@@ -101,7 +105,7 @@ function pickSlot(view: IpamView, slot: Slot, picked: readonly Placed[], key: st
   if (isFixed(slot)) return pickFixed(view, network, geometries, slot, picked, key, now);
   return (
     pickFormer(view, network, geometries, picked, key) ??
-    pickFree(view, network, geometries, slot, picked, now)
+    pickFree(view, network, slot.firstOnly === true ? first : geometries, slot, picked, now)
   );
 }
 

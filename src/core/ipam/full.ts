@@ -27,6 +27,7 @@ export function blockFull(network: string, blocks: readonly FullBlock[]): Romana
   if (used > 0) help.push('delete endpoints');
   help.push(
     'give the host a further id with `romana host add-id`',
+    'give the segment one with `romana segment add-id`',
     'use a network with a wider endpoint field',
   );
   const hint = help.join(', or ');

@@ -12,12 +12,15 @@ export interface IpamNetwork {
   readonly quarantineMs: number;
 }
 
-/** The addresses of one (host id, tenant, segment). Tenant 0 with segment 0 is the shared identity of the host id. */
-export interface Block {
-  readonly network: string;
-  readonly hostId: number;
+export interface NumberPair {
   readonly tenantId: number;
   readonly segmentId: number;
+}
+
+/** The addresses of one (host id, tenant, segment). Tenant 0 with segment 0 is the shared identity of the host id. */
+export interface Block extends NumberPair {
+  readonly network: string;
+  readonly hostId: number;
 }
 
 export interface BarredId {
@@ -26,11 +29,13 @@ export interface BarredId {
 }
 
 /** One address wanted from one network: from the blocks of the given host ids, in order. */
-export interface Slot {
+export interface Slot extends NumberPair {
   readonly network: string;
   readonly hostIds: readonly number[];
-  readonly tenantId: number;
-  readonly segmentId: number;
+  /** Where tenant or segment hold several numbers: the other pairs, whose blocks come after those of the first on all host ids. */
+  readonly further?: readonly NumberPair[];
+  /** What is freely chosen comes from blocks of the first pair. What is asked for, or was had before, may lie in any. */
+  readonly firstOnly?: boolean;
   /** Exactly this address. */
   readonly address?: Address;
   /** Ids of the shared identity that were another segment's until a short time ago. */

@@ -24,8 +24,8 @@ interface Growing {
 }
 interface Waiting {
   readonly growing: Growing['revision'];
-  /** By network, for each pending reservation that waits for hosts alone: those in its way. */
-  readonly hosts: ReadonlyMap<string, Set<string>>;
+  /** For each pending reservation that waits for hosts alone: those in its way. */
+  readonly hosts: readonly { readonly revision: number; readonly names: Set<string> }[];
 }
 
 export class Growth {
@@ -50,12 +50,9 @@ export class Growth {
       const known = this.#waiting.get(key);
       const fresh = known === undefined || known.growing !== (value as Growing).revision;
       const { hosts } = fresh ? this.#look(tx, key, joined) : known;
-      if (!fresh && [...hosts.values()].some((names) => names.has(reporter.name))) {
-        for (const { network, pending } of pendingOf(tx, key))
-          if (pending !== null && this.#reached(applied, pending.revision))
-            hosts.get(network)?.delete(reporter.name);
-      }
-      if ([...hosts.values()].some(({ size }) => size === 0)) due.push(key);
+      for (const { revision, names } of hosts)
+        if (this.#reached(applied, revision)) names.delete(reporter.name);
+      if (hosts.some(({ names }) => names.size === 0)) due.push(key);
     }
     return due;
   }
@@ -179,16 +176,14 @@ export class Growth {
 
   #look(tx: ReadTx, name: string, joined: () => readonly Host[]): Waiting {
     const pending = pendingOf(tx, name);
-    const found: Waiting = {
-      growing: (tx.get(growingKind, name) as Growing | undefined)?.revision,
-      hosts: new Map(
-        pending
-          .filter((one) => one.pending?.switches === false)
-          .map((one) => [one.network, new Set(this.#inTheWay(tx, name, one, joined()))]),
-      ),
-    };
-    // What was pending went with its network: nobody is waited for, and the row is to go.
-    const seen = pending.length > 0 ? found : { ...found, hosts: new Map([['', new Set<string>()]]) };
+    const hosts = pending.flatMap((one) =>
+      one.pending?.switches === false
+        ? [{ revision: one.pending.revision, names: new Set(this.#inTheWay(tx, name, one, joined())) }]
+        : [],
+    );
+    const growing = (tx.get(growingKind, name) as Growing | undefined)?.revision;
+    // What was pending may have gone with its network: nobody is waited for, and the row is to go.
+    const seen = { growing, hosts: pending.length > 0 ? hosts : [{ revision: 0, names: new Set<string>() }] };
     this.#waiting.set(name, seen);
     return seen;
   }

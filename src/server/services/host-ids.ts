@@ -71,6 +71,8 @@ interface Wish {
   readonly allocator: Allocator;
   /** Exactly this one. */
   readonly id?: number | undefined;
+  /** Inside the active reservations or not at all: no route changes. */
+  readonly inside?: true;
   /** How many are needed soon: how far to grow if there is no room. */
   readonly count?: number | undefined;
   /** Because blocks are full: it goes back when it is empty (empty-ids.ts). */
@@ -110,7 +112,7 @@ export function furtherHostId(tx: Tx, host: Grantee, network: KnownNetwork, wish
         ? wish.id
         : undefined;
   if (free !== undefined) return grant(tx, host, network, free, wish);
-  if (mine.some(({ pending }) => pending !== null)) return unchanged(host);
+  if (wish.inside === true || mine.some(({ pending }) => pending !== null)) return unchanged(host);
   const { reservation } = reserve(tx, host, network, group, wish.id, (taken) =>
     wish.id === undefined
       ? grow(group, taken, active, wish.count ?? 1)
@@ -287,20 +289,22 @@ function reserve(
   if (exact !== undefined) demandFree(tx, host, network, group, taken, exact);
   const reservation = find(taken);
   if (reservation !== undefined) return { reservation, takenBack: false };
-  takeBack(tx, host, network);
+  takeBack(tx, host, network, group);
   const after = find(takenIn(tx, network, group));
   if (after === undefined) throw exhausted(host, network, group);
   return { reservation: after, takenBack: true };
 }
 
-function takeBack(tx: Tx, host: Grantee, network: KnownNetwork): void {
+/** From whoever has reserved in the same part of the network, whatever groups it has elsewhere. */
+function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGroup): void {
   const occupied = tx
     .list('host')
     .map(({ value }) => value)
-    .filter((other) => other.name !== host.name && other.group === host.group)
+    .filter((other) => other.name !== host.name)
     .flatMap((holder) =>
       (holder.reservations ?? [])
         .filter((one) => one.network === network.name && one.pending === null)
+        .filter(({ first }) => first >= group.firstHostId && first <= group.lastHostId)
         .map(({ first, size }) => ({
           holder,
           first,

@@ -43,6 +43,7 @@ import {
   networksOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
+import { growthIn, topologyOf } from './topology.ts';
 import type { Input, Services } from './types.ts';
 
 type HostBody = Input<'hostCreate'>['body'];
@@ -198,7 +199,7 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
   takeAddresses(tx, name, addresses);
   rememberHost(tx, name, {
     allocator,
-    growth: powerOfTwo(body.growth ?? 1),
+    growth: body.growth === undefined ? growthIn(topologyOf(tx), group) : powerOfTwo(body.growth),
     ...(body.group === null ? { byLabels: true as const } : {}),
   });
   let held: Pick<Granted, 'ids' | 'reservations'> = { ids: [], reservations: [] };

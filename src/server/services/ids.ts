@@ -106,6 +106,13 @@ export function takeIdIfAny(tx: Tx, request: IdRequest): { network: string; id: 
   return id === undefined && none ? [] : [{ network: network.name, id: takeId(tx, request) }];
 }
 
+/** In each network the one of the creation; those after it were added. */
+export function firstIds(ids: readonly { readonly network: string; readonly id: number }[]): number[] {
+  return ids.flatMap(({ network, id }, index) =>
+    ids.findIndex((other) => other.network === network) === index ? [id] : [],
+  );
+}
+
 function countRetiring(tx: ReadTx, space: string): number {
   const prefix = `${space}/`;
   return tx.count('_retiring', { prefix }) + tx.count('_resting', { prefix });

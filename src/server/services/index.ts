@@ -1,6 +1,8 @@
 /** The operations of the contract over a store. See ../README.md. */
 import { addressServices } from './addresses.ts';
+import { Comparison } from './comparison.ts';
 import { endpointServices } from './endpoints.ts';
+import { furtherIdServices } from './further-ids.ts';
 import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostEnds, hostServices } from './hosts.ts';
@@ -27,6 +29,7 @@ export function createServices(deps: ServiceDeps): Services {
   const barrier = new ReuseBarrier(deps.store, statuses);
   const growth = new Growth(ctx, statuses);
   const ends = hostEnds(ctx, barrier, growth);
+  const comparison = deps.comparison ?? new Comparison(() => deps.clock.monotonic());
   return {
     ...networkServices(ctx),
     ...reservationServices(ctx),
@@ -34,11 +37,12 @@ export function createServices(deps: ServiceDeps): Services {
     ...hostServices(ctx, statuses, growth, ends),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
+    ...furtherIdServices(ctx),
     ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses), ends),
-    ...reportServices(ctx, statuses, barrier, growth, ends),
+    ...reportServices(ctx, statuses, barrier, growth, ends, comparison),
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
     ...ipamServices(ctx),
-    ...checkServices(ctx),
+    ...checkServices(ctx, comparison),
   };
 }

@@ -1,4 +1,4 @@
-/** `ipam check`: the records against each other; `ipam release`: what a report of it found leaked, unless it changed since. */
+/** `ipam check`: the records against each other, and against agents and kernels; `ipam release`: what a report of it found leaked, unless it changed since. */
 import { parseAddress, parseCidr } from '#core/address/index.ts';
 import {
   checkRecords,
@@ -10,17 +10,23 @@ import {
 } from '#core/ipam/index.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import type { Comparison } from './comparison.ts';
 import { idSpace } from './ids.ts';
 import { type Context, networksOf } from './shared.ts';
 import { groupsOf } from './topology.ts';
 import type { Services } from './types.ts';
 
-export function checkServices(ctx: Context): Pick<Services, 'ipamCheck' | 'ipamRelease'> {
+export function checkServices(
+  ctx: Context,
+  comparison: Comparison,
+): Pick<Services, 'ipamCheck' | 'ipamRelease'> {
   const { store, clock } = ctx;
   return {
     ipamCheck: async () =>
       store.read((tx) => {
         const records = recordsOf(tx);
+        const hosts = tx.list('host').map(({ value }) => value);
+        const { findings, unknown } = comparison.judge(tx, hosts);
         return {
           ...store.position(),
           at: new Date(clock.now()).toISOString(),
@@ -30,7 +36,8 @@ export function checkServices(ctx: Context): Pick<Services, 'ipamCheck' | 'ipamR
             endpoints: records.endpoints.length,
             allocations: records.leases.length,
           },
-          findings: checkRecords(records).map(described),
+          findings: [...checkRecords(records), ...findings].map(described),
+          unknown,
         };
       }),
     ipamRelease: (caller, { body }) =>

@@ -1,7 +1,7 @@
 /** Where the addresses are: `ipam show`. */
 import type { IpamRow } from '#contract/ipam.ts';
 import { blockCidr, formatCidr, hostCidr, tenantCidr } from '#core/address/index.ts';
-import { type Account, type BlockCount, reasons } from '#core/ipam/index.ts';
+import { type Account, type BlockCount, numbersOf, reasons } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { idSpace } from './ids.ts';
 import { type Context, must } from './shared.ts';
@@ -72,9 +72,9 @@ function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {
         ? tx.list('tenant').map(({ value }) => value)
         : [];
   for (const tenant of tenants) {
-    const id = tenant.ids.find((entry) => entry.network === network.name)?.id;
-    if (id !== undefined)
-      out.push(row({ level: 'tenant', tenant: tenant.name, cidr: null }, accounts.tenant(id)));
+    const ids = numbersOf(tenant.ids, network.name);
+    if (ids.length > 0)
+      out.push(row({ level: 'tenant', tenant: tenant.name, cidr: null }, accounts.tenant(ids)));
   }
   if (query.blocks === 'true') {
     for (const block of [...books.blocks].sort(byIds)) {

@@ -3,7 +3,7 @@ import type { Host } from '#contract/model.ts';
 import { formatAddress, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { locate } from '#core/ipam/block.ts';
-import type { Placed } from '#core/ipam/index.ts';
+import { numbersOf, type Placed } from '#core/ipam/index.ts';
 import { isOpenTo } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { must, networkClosed } from './shared.ts';
@@ -37,13 +37,11 @@ export function registeredAddresses(tx: ReadTx, host: Host, key: string, item: R
         { details: { key, network: name, id: held.id, allocator: held.allocator } },
       );
     }
-    const named = (ids: readonly { network: string; id: number }[]) =>
-      ids.find((entry) => entry.network === name)?.id;
     // Under the shared identity also when the tenant has an id by now: the agent may not have known of it yet.
     const encoded = placed.tenantId !== 0;
-    if (encoded && placed.tenantId !== named(tenant.ids))
+    if (encoded && !numbersOf(tenant.ids, name).includes(placed.tenantId))
       throw mismatch(`has tenant id ${placed.tenantId}, which is not tenant ${item.tenant}`);
-    if (encoded && placed.segmentId !== named(segment.ids)) {
+    if (encoded && !numbersOf(segment.ids, name).includes(placed.segmentId)) {
       throw mismatch(
         `has segment id ${placed.segmentId}, which is not segment ${item.tenant}/${item.segment}`,
       );

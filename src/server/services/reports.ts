@@ -3,12 +3,15 @@
  * Everything in one report is one transaction; a report that changes nothing is none.
  */
 import type { Endpoint, Host, Problem } from '#contract/model.ts';
+import type { AnswerOf } from '#contract/operations.ts';
 import { formatAddress, parseAddress } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import type { Comparison } from './comparison.ts';
 import { anyEmptyIds, returnEmptyIds } from './empty-ids.ts';
 import { endpointKey, finishRemoval } from './endpoints.ts';
+import { heardGeneration } from './generations.ts';
 import type { Growth } from './growth.ts';
 import { hasLeft } from './host-end.ts';
 import { demandStaying, type HostEnds, isLeaving } from './host-state.ts';
@@ -21,6 +24,7 @@ import type { Input, Services } from './types.ts';
 
 type Report = Input<'hostReport'>['body'];
 type Registered = Report['registered'][number];
+type Answer = AnswerOf<'hostReport'>;
 type Rejected = { tenant: string; segment: string; name: string; error: Problem };
 
 export function reportServices(
@@ -29,6 +33,7 @@ export function reportServices(
   barrier: ReuseBarrier,
   growth: Growth,
   ends: HostEnds,
+  comparison: Comparison,
 ): Pick<Services, 'hostReport'> {
   const { store, clock } = ctx;
   return {
@@ -37,6 +42,7 @@ export function reportServices(
         throw new RomanaError('forbidden', `Only the agent of host ${params.name} may report for it.`);
       }
       const host = store.read((tx) => must(tx, 'host', params.name));
+      const generation = store.read((tx) => heardGeneration(tx, host, body));
       const seenAt = new Date(clock.now()).toISOString();
       const persist = statuses.record(host, body, seenAt, clock.monotonic());
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
@@ -45,10 +51,16 @@ export function reportServices(
       const routed = store.read((tx) => growth.due(tx, host));
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
       const lacks = growth.lacks(host, body.wanted ?? []);
+      /** What is compared is what is on record after this report. */
+      const answered = (rejected: Rejected[]): Answer => ({
+        rejected,
+        live: store.read((tx) => comparison.heard(tx, host, body, store.position())),
+      });
       const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
       if (
         quiet &&
         persist === undefined &&
+        generation === undefined &&
         !acknowledges &&
         routed.length === 0 &&
         !rested &&
@@ -56,14 +68,15 @@ export function reportServices(
         !empty &&
         !leaves
       )
-        return { rejected: [] };
-      return store.transaction(actorOf(caller), (tx) => {
+        return answered([]);
+      const rejected = await store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
         const current = must(tx, 'host', params.name);
+        heardGeneration(tx, current, body)?.(tx);
         persist?.(tx);
         // Gone first: a name that was removed and made again in one report is a new endpoint.
         for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow());
-        const rejected = body.registered.flatMap((item) => register(tx, ctx, current, item));
+        const refused = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
         if (rested) freeRestedIds(tx, ctx.steadyNow());
@@ -74,8 +87,9 @@ export function reportServices(
           ends.remove(tx, current);
           ends.settle(tx);
         }
-        return { rejected };
+        return refused;
       });
+      return answered(rejected);
     },
   };
 }

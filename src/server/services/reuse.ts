@@ -11,6 +11,7 @@
  * never joined has no agent and no kernel state, and does not count.
  */
 import type { Host, RetiringId } from '#contract/model.ts';
+import { numbersOf } from '#core/ipam/index.ts';
 import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
 import type { HostStatuses } from './host-status.ts';
 import { idSpace, retiringHolder } from './ids.ts';
@@ -24,8 +25,8 @@ interface Retiring {
   readonly field: 'tenant' | 'segment';
   readonly network: string;
   readonly id: number;
-  /** Of a segment: the id of its tenant in this network. */
-  readonly tenantId: number;
+  /** Ids of the tenant in this network; of a tenant that goes: this one. */
+  readonly tenantIds: readonly number[];
   /** `tenant` or `tenant/segment`. */
   readonly owner: string;
   readonly since: string;
@@ -46,7 +47,11 @@ export interface Leaving {
 }
 
 const rows = <T extends Retiring>(tx: ReadTx, kind: typeof waitingKind | typeof restingKind): T[] =>
-  tx.list(kind).map(({ value }) => value as T);
+  tx.list(kind).map(({ value }) => withAll(value as T));
+/** Rows of a version in which a tenant had at most one id name that one. */
+function withAll<T extends Retiring>(row: T & { readonly tenantId?: number }): T {
+  return row.tenantId === undefined ? row : { ...row, tenantIds: [row.tenantId] };
+}
 const keyOf = ({ space, id }: Retiring): string => `${space}/${id}`;
 
 /** In the transaction that deletes the owner. `nowText`: the time for people. */
@@ -61,14 +66,13 @@ export function retireIds(tx: Tx, leaving: Leaving, nowText: string): void {
     // Nothing of it can be in any kernel.
     if (!anyAgent) continue;
     tx.hold(space, id, retiringHolder(owner));
-    const tenantId =
-      field === 'tenant' ? id : (leaving.tenantIds?.find((entry) => entry.network === network)?.id ?? 0);
+    const tenantIds = field === 'tenant' ? [id] : numbersOf(leaving.tenantIds ?? [], network);
     const record: Retiring = {
       space,
       field,
       network,
       id,
-      tenantId,
+      tenantIds,
       owner,
       since: nowText,
       revision: tx.revision,
@@ -105,6 +109,11 @@ export function freeRestedIds(tx: Tx, now: number): void {
     freed = true;
   }
   if (freed) promote(tx);
+}
+
+/** Ids that nobody may have yet. */
+export function retiringIds(tx: ReadTx): readonly Pick<Retiring, 'field' | 'network' | 'id' | 'owner'>[] {
+  return [...rows(tx, waitingKind), ...rows(tx, restingKind)];
 }
 
 /** Whether an id has rested long enough. */
@@ -187,12 +196,12 @@ export class ReuseBarrier {
     return reached(this.#statuses.said(host)?.acknowledged ?? null, this.#store.position(), revision);
   }
 
-  #holds({ field, network, id, tenantId }: Retiring, host: Host): boolean {
+  #holds({ field, network, id, tenantIds }: Retiring, host: Host): boolean {
     const orphans = this.#statuses.said(host)?.orphans ?? [];
     return orphans.some(
       (orphan) =>
         orphan.network === network &&
-        orphan.tenant === tenantId &&
+        tenantIds.includes(orphan.tenant) &&
         (field === 'tenant' || orphan.segment === id),
     );
   }

@@ -2,7 +2,7 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { takeIdIfAny } from './ids.ts';
+import { firstIds, takeIdIfAny } from './ids.ts';
 import { noteNumbers } from './promotion.ts';
 import { freeRestedIds, retireIds } from './reuse.ts';
 import {
@@ -30,7 +30,7 @@ export function segmentServices(ctx: Context): Pick<Services, Mine> {
         const key = `${tenant}/${name}`;
         const existing = tx.get('segment', key);
         if (existing !== undefined) {
-          const other = wanted !== undefined && existing.ids.some(({ id }) => id !== wanted);
+          const other = wanted !== undefined && firstIds(existing.ids).some((id) => id !== wanted);
           demandSame('segment', key, other ? ['id'] : []);
           return existing;
         }

@@ -2,7 +2,7 @@
 import { RomanaError } from '#core/errors.ts';
 import { checkGuard } from '#store/guard.ts';
 import { actorOf } from '../caller.ts';
-import { takeIdIfAny } from './ids.ts';
+import { firstIds, takeIdIfAny } from './ids.ts';
 import { noteNumbers } from './promotion.ts';
 import { freeRestedIds, retireIds } from './reuse.ts';
 import {
@@ -30,7 +30,7 @@ export function tenantServices(ctx: Context): Pick<Services, Mine> {
         const existing = tx.get('tenant', name);
         if (existing !== undefined) {
           const fields = differing(existing, { isolation });
-          if (wanted !== undefined && existing.ids.some(({ id }) => id !== wanted)) fields.push('id');
+          if (wanted !== undefined && firstIds(existing.ids).some((id) => id !== wanted)) fields.push('id');
           demandSame('tenant', name, fields);
           return existing;
         }

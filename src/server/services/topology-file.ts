@@ -6,10 +6,10 @@
  * 3. What `export` answers changes nothing when it is applied.
  */
 import type { Host, Network, Topology } from '#contract/model.ts';
-import type { TopologyFile as ExportedFile, TopologyDiff } from '#contract/topology.ts';
+import type { TopologyDiff } from '#contract/topology.ts';
 import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
-import type { CarvedGroup } from '#core/plan/index.ts';
+import { type CarvedGroup, powerOfTwo } from '#core/plan/index.ts';
 import {
   type FileGroup,
   type FileHost,
@@ -31,6 +31,7 @@ import { changeHost, createHost } from './hosts.ts';
 import { changeNetwork, createNetwork } from './networks.ts';
 import { type Context, differing, nameSome, networksOf } from './shared.ts';
 import { groupsOf, leavesOf, staysIn, storeTopology, type Tree, topologyOf, treeOf } from './topology.ts';
+import { exportFile, roomFor } from './topology-export.ts';
 import type { Services } from './types.ts';
 
 type Mine = 'topologyShow' | 'topologyApply' | 'topologyDiff' | 'topologyExport';
@@ -196,11 +197,12 @@ function asFileNetwork({ name, cidr, layout, reserved }: Network): FileNetwork {
 function storedTree(topology: FileTopology | undefined): Tree {
   if (topology === undefined) return { groups: [] };
   const plain = (groups: readonly FileGroup[]): Tree['groups'] =>
-    groups.map(({ name, assignment, size, slots, groups: children }) => ({
+    groups.map(({ name, assignment, size, slots, growth, groups: children }) => ({
       name,
       ...(Object.keys(assignment).length === 0 ? {} : { assignment }),
       ...(size === undefined ? {} : { size }),
       ...(slots === undefined ? {} : { slots }),
+      ...(growth === undefined ? {} : { growth }),
       ...(children.length === 0 ? {} : { groups: plain(children) }),
     }));
   const { name, networks, slots } = topology;
@@ -215,12 +217,13 @@ function storedTree(topology: FileTopology | undefined): Tree {
 function asFileTopologies({ groups, name = 'default', networks = null, slots }: Topology): FileTopology[] {
   if (groups.length === 0 && slots === undefined) return [];
   const read = (list: Tree['groups']): FileGroup[] =>
-    list.map(({ name: own, assignment = {}, size, slots: room, groups: children = [] }) => ({
+    list.map(({ name: own, assignment = {}, size, slots: room, growth, groups: children = [] }) => ({
       at: [],
       name: own,
       assignment,
       ...(size === undefined ? {} : { size }),
       ...(room === undefined ? {} : { slots: room }),
+      ...(growth === undefined ? {} : { growth }),
       groups: read(children),
       hosts: [],
     }));
@@ -291,7 +294,7 @@ function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network |
 
 /** `path` null: labels place it, if it is new. */
 function applyHost(tx: Tx, ctx: Context, host: FileHost, path: string | null): Change[] {
-  const { name, addresses, labels, allocator } = host;
+  const { name, addresses, labels, allocator, growth } = host;
   const old = tx.get('host', name);
   if (old === undefined) {
     at(host.at, () =>
@@ -301,6 +304,7 @@ function applyHost(tx: Tx, ctx: Context, host: FileHost, path: string | null): C
         group: path,
         labels: { ...labels },
         allocator: allocator ?? 'agent',
+        ...(growth === undefined ? {} : { growth }),
       }),
     );
     return [{ action: 'create', kind: 'host', name, fields: [] }];
@@ -310,6 +314,15 @@ function applyHost(tx: Tx, ctx: Context, host: FileHost, path: string | null): C
       issue(
         [...host.at, 'allocator'],
         `The addresses of host ${name} come from the ${allocatorOf(tx, name)}; delete the host and create it anew to change that.`,
+        'conflict',
+      ),
+    ]);
+  const reserves = growth === undefined ? 1 : roomFor(tx, old);
+  if (growth !== undefined && powerOfTwo(growth) !== reserves)
+    refuse([
+      issue(
+        [...host.at, 'growth'],
+        `Host ${name} was created to grow to ${reserves} host ids; give it more with \`romana host add-id ${name}\`, or delete it and create it anew.`,
         'conflict',
       ),
     ]);
@@ -334,52 +347,4 @@ function at<T>(path: Path, fn: () => T): T {
       cause: error,
     });
   }
-}
-
-function exportFile(tx: ReadTx): ExportedFile {
-  const tree = treeOf(topologyOf(tx));
-  const hosts = tx.list('host').map(({ value }) => value);
-  const listed = (path: string | null): Record<string, unknown>[] =>
-    hosts
-      .filter(({ group }) => group === path)
-      .map(({ name, addresses, labels }) => ({
-        name,
-        addresses,
-        ...(Object.keys(labels).length === 0 ? {} : { labels }),
-        allocator: allocatorOf(tx, name),
-      }));
-  const map = (groups: Tree['groups'], above: string): Record<string, unknown>[] =>
-    groups.map(({ groups: children, ...group }) => {
-      const path = above === '' ? group.name : `${above}/${group.name}`;
-      const here = listed(path);
-      return {
-        ...group,
-        ...(children === undefined ? {} : { groups: map(children, path) }),
-        ...(here.length === 0 ? {} : { hosts: here }),
-      };
-    });
-  const { name = 'default', networks, slots, groups } = tree;
-  const none = groups.length === 0 && slots === undefined && networks === undefined;
-  return {
-    networks: tx.list('network').map(({ value }) => ({
-      name: value.name,
-      cidr: value.cidr,
-      layout: formatLayout(value.layout),
-      infrastructure: value.infrastructure,
-      reserved: value.reserved,
-      quarantineSeconds: value.quarantineSeconds,
-      tenants: value.tenants ?? [],
-    })),
-    topologies: none
-      ? []
-      : [
-          {
-            name,
-            ...(networks === undefined ? {} : { networks }),
-            ...(slots === undefined ? {} : { slots }),
-            map: map(groups, ''),
-          },
-        ],
-    hosts: listed(null),
-  };
 }

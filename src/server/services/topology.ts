@@ -1,9 +1,11 @@
 /** The tree of prefix groups as it is stored, the aggregates that it gives each network, and where labels put a host in it. */
 import type { Host, Topology } from '#contract/model.ts';
 import { formatCidr } from '#core/address/index.ts';
-import { type CarvedGroup, carve, type GroupNode } from '#core/plan/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import { type CarvedGroup, carve, type GroupNode, powerOfTwo } from '#core/plan/index.ts';
 import {
   chooseLeaf,
+  fitsReservation,
   isEligible,
   type Labels,
   type Leaf,
@@ -23,6 +25,7 @@ export function topologyOf(tx: ReadTx): Topology {
 
 /** Writes the topology with the aggregates of the networks that there are now. */
 export function storeTopology(tx: Tx, tree: Tree = treeOf(topologyOf(tx))): Topology {
+  demandRoom(tx, tree);
   return tx.put('topology', '', { ...tree, aggregates: aggregatesOf(tx, tree) });
 }
 
@@ -82,13 +85,37 @@ function aggregatesOf(tx: ReadTx, tree: Tree): Topology['aggregates'] {
 /** With the labels that they ask for. Without a topology that is '' alone, the group of hosts with group null. */
 export function placesOf({ groups, slots }: Tree): Leaf[] {
   const placed = (list: Groups): Parameters<typeof leaves>[0]['groups'] =>
-    list.map(({ name, assignment = {}, slots: room, groups: children = [] }) => ({
+    list.map(({ name, assignment = {}, slots: room, growth, groups: children = [] }) => ({
       name,
       assignment,
+      ...(growth === undefined ? {} : { growth }),
       ...(room === undefined ? {} : { slots: room }),
       groups: placed(children),
     }));
   return leaves({ groups: placed(groups), ...(slots === undefined ? {} : { slots }) });
+}
+
+/** Host ids that a host in this group reserves in each network, if it does not say itself. */
+export function growthIn(tree: Tree, group: string | null): number {
+  return powerOfTwo(placesOf(tree).find(({ path }) => path === (group ?? ''))?.growth?.count ?? 1);
+}
+
+/** What groups say that their hosts grow to has to fit into them, in every network. */
+function demandRoom(tx: ReadTx, tree: Tree): void {
+  const growing = placesOf(tree).filter(({ growth }) => growth !== undefined);
+  if (growing.length === 0) return;
+  for (const network of networksOf(tx)) {
+    const groups = groupsOf(tx, network, tree);
+    for (const { path, growth } of growing) {
+      const leaf = leafOf(groups, path);
+      if (leaf === undefined || growth === undefined || fitsReservation(leaf, growth.count)) continue;
+      throw new RomanaError(
+        'topology_invalid',
+        `Hosts of group ${path} grow to ${growth.count} host ids, for which it is too small in network ${network.name}; use a wider host field, or reserve fewer.`,
+        { details: { group: path, network: network.name, growth: growth.count } },
+      );
+    }
+  }
 }
 
 /** Paths of the groups that hold hosts. */

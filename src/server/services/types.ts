@@ -4,6 +4,7 @@ import type { AnswerOf, OperationId, operations } from '#contract/operations.ts'
 import type { Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { Store } from '#store/port.ts';
 import type { Caller } from '../caller.ts';
+import type { Comparison } from './comparison.ts';
 
 /** Operations about credentials belong to authentication, not to the services. */
 type Credential = 'join' | 'renew' | 'whoami' | 'hostJoinToken' | 'tokenCreate' | 'tokenList' | 'tokenDelete';
@@ -27,6 +28,8 @@ export interface ServiceDeps {
   readonly log: Log;
   /** Absent: requests never wait for hosts, they are refused at once. */
   readonly timers?: Timers;
+  /** Absent: one of its own. */
+  readonly comparison?: Comparison;
   /** Version of the server, shown in the status. */
   readonly version?: string;
 }

@@ -1,6 +1,5 @@
 /** What core/ipam needs to count the addresses of a network, from the store. */
 import type { Host } from '#contract/model.ts';
-import { isRecord } from '#contract/shape.ts';
 import { aggregate } from '#core/address/index.ts';
 import {
   type Accountant,
@@ -8,9 +7,11 @@ import {
   accountant,
   type BlockCount,
   type HeldRange,
+  numbersOf,
 } from '#core/ipam/index.ts';
 import type { CarvedGroup } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
+import { retiringIds } from './reuse.ts';
 import { type KnownNetwork, networksOf } from './shared.ts';
 import { groupsOf } from './topology.ts';
 
@@ -70,25 +71,26 @@ function rangesOf(host: Host, network: string): HeldRange[] {
 }
 
 function tenantsOf(tx: ReadTx, network: string): IdRow[] {
-  const byName = new Map<string, IdRow>();
-  const idOf = (ids: readonly { network: string; id: number }[]): number | undefined =>
-    ids.find((entry) => entry.network === network)?.id;
+  // All ids of a tenant go with all ids of its segments.
+  const byName = new Map<string, IdRow[]>();
   for (const { value } of tx.list('tenant')) {
-    const id = idOf(value.ids);
-    if (id !== undefined) byName.set(value.name, { id, retiring: false, segments: [] });
+    const ids = numbersOf(value.ids, network);
+    byName.set(
+      value.name,
+      ids.map((id) => ({ id, retiring: false, segments: [] })),
+    );
   }
   for (const { value } of tx.list('segment')) {
-    const id = idOf(value.ids);
-    if (id !== undefined) byName.get(value.tenant)?.segments.push({ id, retiring: false });
+    for (const id of numbersOf(value.ids, network))
+      for (const row of byName.get(value.tenant) ?? []) row.segments.push({ id, retiring: false });
   }
-  const rows = new Map([...byName.values()].map((row) => [row.id, row]));
+  const rows = new Map([...byName.values()].flat().map((row) => [row.id, row]));
   // Ids of deleted tenants and segments that nobody may have yet.
-  for (const { value } of [...tx.list('_retiring'), ...tx.list('_resting')]) {
-    if (!isRecord(value) || value['network'] !== network) continue;
-    const { field, id, tenantId } = value;
-    if (typeof id !== 'number' || typeof tenantId !== 'number') continue;
+  for (const { network: where, field, id, owner } of retiringIds(tx)) {
+    if (where !== network) continue;
     if (field === 'tenant' && !rows.has(id)) rows.set(id, { id, retiring: true, segments: [] });
-    if (field === 'segment') rows.get(tenantId)?.segments.push({ id, retiring: true });
+    if (field === 'tenant') continue;
+    for (const row of byName.get(owner.split('/')[0]!) ?? []) row.segments.push({ id, retiring: true });
   }
   return [...rows.values()];
 }

@@ -11,8 +11,6 @@ export interface HostPlace {
   readonly path: string;
   /** Listed by the group; otherwise labels chose it. */
   readonly pinned: boolean;
-  /** The host ids that a control plane without other hosts would give. */
-  readonly ids: readonly { readonly network: string; readonly id: number }[];
 }
 
 export function listedHosts(topology: FileTopology): { host: FileHost; path: string }[] {
@@ -40,9 +38,8 @@ export function placeHosts(r: Reading, file: TopologyFile, groups: readonly Plan
       );
       return false;
     }
-    const ids = leaf.group.ranges.map((range) => ({ network: range.network, id: idOf(range, leaf.taken)! }));
     leaf.taken++;
-    places.push({ host, topology, path, pinned, ids });
+    places.push({ host, topology, path, pinned });
     return true;
   };
   const topologies = file.topologies ?? [];

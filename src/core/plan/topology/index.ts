@@ -7,10 +7,13 @@
 import { formatCidr, formatLayout } from '../../address/index.ts';
 import { RomanaError } from '../../errors.ts';
 import { pathText } from './fields.ts';
+import { hostIdsOf } from './host-ids.ts';
 import { planTopology, type TopologyPlan } from './plan.ts';
 import { readTopology } from './read.ts';
 import type { Issue, TopologyFile } from './types.ts';
 
+export { fitsReservation } from './growth.ts';
+export { hostIdsOf } from './host-ids.ts';
 export { listedHosts } from './hosts.ts';
 export { chooseLeaf, isEligible, type Leaf, leavesOf } from './place.ts';
 export { type PlannedGroup, type PlannedNetwork, planTopology, type TopologyPlan } from './plan.ts';
@@ -70,7 +73,9 @@ export interface ShownTopology {
   }[];
 }
 
-export function showTopology({ networks, groups, places }: TopologyPlan): ShownTopology {
+export function showTopology(plan: TopologyPlan): ShownTopology {
+  const { networks, groups, places } = plan;
+  const hostIds = hostIdsOf(plan);
   const standing = Map.groupBy(places, ({ topology, path }) => `${topology ?? ''} ${path}`);
   return {
     networks: networks.map(({ name, source, topology }) => ({
@@ -88,8 +93,11 @@ export function showTopology({ networks, groups, places }: TopologyPlan): ShownT
         holds: leaf ? 'hosts' : 'groups',
         networks: ranges.map(({ network, cidr }) => ({ network, cidr: formatCidr(cidr) })),
         hosts: here.map(({ host }) => host.name),
-        hostIds: here.flatMap(({ host, ids }) =>
-          ids.map(({ network, id }) => ({ network, host: host.name, ids: [id] })),
+        hostIds: here.flatMap(({ host }) =>
+          ranges.flatMap(({ network }) => {
+            const id = hostIds.get(host.name)?.get(network);
+            return id === undefined ? [] : [{ network, host: host.name, ids: [id] }];
+          }),
         ),
       };
     }),

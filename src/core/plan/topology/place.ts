@@ -7,10 +7,12 @@ export interface Leaf {
   readonly path: string;
   /** Its own pairs and those of the groups above it. Null: they contradict each other, so no host can match. */
   readonly assignment: Labels | null;
+  /** Host ids to reserve for a host that states no growth, and the group that says so: this one or one above. */
+  readonly growth?: { readonly count: number; readonly at: Path };
 }
 
 /** What placement reads of a group; stored topologies have no positions in a file. */
-export type PlacedGroup = Pick<FileGroup, 'name' | 'assignment' | 'slots'> & {
+export type PlacedGroup = Pick<FileGroup, 'name' | 'assignment' | 'slots' | 'growth'> & {
   readonly at?: Path;
   readonly groups: readonly PlacedGroup[];
 };
@@ -22,12 +24,19 @@ export function leavesOf(
   if (topology.groups.length === 0 && topology.slots === undefined)
     return [{ at: [], path: '', assignment: {} }];
   const out: Leaf[] = [];
-  const walk = (groups: readonly PlacedGroup[], above: string, inherited: Labels | null): void => {
+  const walk = (
+    groups: readonly PlacedGroup[],
+    above: string,
+    inherited: Labels | null,
+    growth?: Leaf['growth'],
+  ): void => {
     for (const group of groups) {
       const path = above === '' ? group.name : `${above}/${group.name}`;
       const assignment = both(inherited, group.assignment);
-      if (isLeaf(group)) out.push({ at: group.at ?? [], path, assignment });
-      else walk(group.groups, path, assignment);
+      const at = group.at ?? [];
+      const own = group.growth === undefined ? growth : { count: group.growth, at: [...at, 'growth'] };
+      if (isLeaf(group)) out.push({ at, path, assignment, ...(own === undefined ? {} : { growth: own }) });
+      else walk(group.groups, path, assignment, own);
     }
   };
   walk(topology.groups, '', {});

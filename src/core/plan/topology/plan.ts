@@ -15,6 +15,7 @@ import {
 import { isRomanaError } from '../../errors.ts';
 import { type CarvedGroup, carve } from '../groups.ts';
 import { attempt, Reading } from './fields.ts';
+import { demandRoom } from './growth.ts';
 import { type HostPlace, placeHosts } from './hosts.ts';
 import { leavesOf } from './place.ts';
 import type { FileGroup, FileNetwork, FileTopology, Issue, Path, TopologyFile } from './types.ts';
@@ -41,6 +42,8 @@ export interface TopologyPlan {
   /** Parents before their children, topologies in listed order. */
   readonly groups: readonly PlannedGroup[];
   readonly places: readonly HostPlace[];
+  /** As the file has them. */
+  readonly topologies: readonly FileTopology[];
 }
 
 /** The plan is whole only when there are no issues. */
@@ -65,7 +68,8 @@ export function planTopology(file: TopologyFile): {
   if (free.length > 0) groups.push(...carveFree(free));
   checkAddresses(r, file, networks);
   const places = r.issues.length > 0 ? [] : placeHosts(r, file, groups);
-  return { plan: { networks, groups, places }, issues: r.issues };
+  demandRoom(r, topologies, groups, places);
+  return { plan: { networks, groups, places, topologies }, issues: r.issues };
 }
 
 function checkNetworks(r: Reading, networks: readonly FileNetwork[]): Map<string, AddressPlan> {

@@ -1,5 +1,6 @@
 /** A topology document, ours or one of Romana 2, into what it says. Throws nothing: what is wrong becomes issues. */
 import { type Cidr, type Layout, parseLayout, widthOf } from '../../address/index.ts';
+import { largestReservation } from '../buddy.ts';
 import {
   addressAt,
   attempt,
@@ -37,8 +38,8 @@ const networkKeys = [
   'quarantineSeconds',
   'block_mask',
 ] as const;
-const groupKeys = ['name', 'assignment', 'size', 'slots', 'groups', 'hosts', 'routing'] as const;
-const hostKeys = ['name', 'ip', 'addresses', 'labels', 'allocator'] as const;
+const groupKeys = ['name', 'assignment', 'size', 'slots', 'growth', 'groups', 'hosts', 'routing'] as const;
+const hostKeys = ['name', 'ip', 'addresses', 'labels', 'allocator', 'growth'] as const;
 
 export function readTopology(document: unknown): ReadResult {
   const r = new Reading();
@@ -265,6 +266,7 @@ function readGroup(
       `size is a power of two such as ${2 ** Math.ceil(Math.log2(size))}, not ${size}.`,
     );
   const slots = integerAt(r, fields['slots'], [...at, 'slots'], 1, limits.groups);
+  const growth = growthAt(r, fields, at);
   noteRouting(r, fields, at);
   const inner = readChildren(r, fields['groups'], [...at, 'groups'], depth + 1);
   const hosts = [...inner.hosts, ...readHosts(r, fields['hosts'], [...at, 'hosts'])];
@@ -282,6 +284,7 @@ function readGroup(
     assignment,
     ...(size === undefined ? {} : { size }),
     ...(slots === undefined ? {} : { slots }),
+    ...growth,
     groups: inner.groups,
     hosts,
   };
@@ -317,6 +320,7 @@ function readHost(r: Reading, value: unknown, at: Path): FileHost | undefined {
   if (allocator !== undefined && allocator !== 'agent' && allocator !== 'server')
     r.refuse([...at, 'allocator'], 'allocator is agent or server.');
   const labels = labelsAt(r, fields['labels'], [...at, 'labels']);
+  const growth = growthAt(r, fields, at);
   if (name === undefined) return undefined;
   return {
     at,
@@ -324,7 +328,13 @@ function readHost(r: Reading, value: unknown, at: Path): FileHost | undefined {
     addresses,
     ...(fields['labels'] === undefined ? {} : { labels }),
     ...(allocator === 'agent' || allocator === 'server' ? { allocator } : {}),
+    ...growth,
   };
+}
+
+function growthAt(r: Reading, fields: Readonly<Record<string, unknown>>, at: Path): { growth?: number } {
+  const growth = integerAt(r, fields['growth'], [...at, 'growth'], 1, largestReservation);
+  return growth === undefined ? {} : { growth };
 }
 
 function noteRouting(r: Reading, fields: Readonly<Record<string, unknown>>, at: Path): void {

@@ -6,6 +6,7 @@ import { containsCidr, equalCidr, formatCidr, overlaps } from '../../address/ind
 import {
   chooseLeaf,
   demandTopology,
+  hostIdsOf,
   isEligible,
   leavesOf,
   planTopology,
@@ -291,6 +292,8 @@ describe('any tree', () => {
         const { plan, issues } = planTopology(file);
         fc.pre(issues.length === 0);
         const leafIds = new Set<string>();
+        const ids = hostIdsOf(plan);
+        for (const { host } of plan.places) assert.equal(ids.get(host.name)?.size, 2);
         for (const [i, a] of plan.groups.entries()) {
           for (const range of a.ranges) {
             const { source } = plan.networks.find(({ name }) => name === range.network)!;
@@ -307,7 +310,7 @@ describe('any tree', () => {
         for (const place of plan.places) {
           const group = plan.groups.find(({ path }) => path === place.path)!;
           assert.ok(group.leaf);
-          for (const { network, id } of place.ids) {
+          for (const [network, id] of ids.get(place.host.name) ?? []) {
             const range = group.ranges.find((candidate) => candidate.network === network)!;
             assert.ok(id >= Math.max(1, range.firstHostId) && id <= range.lastHostId);
             const key = `${network} ${id}`;

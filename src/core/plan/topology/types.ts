@@ -34,6 +34,8 @@ export interface FileHost {
   readonly addresses: readonly string[];
   readonly labels?: Labels;
   readonly allocator?: 'agent' | 'server';
+  /** Host ids to reserve in each network; not stated: what its group says. */
+  readonly growth?: number;
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -44,6 +46,8 @@ export interface FileGroup {
   readonly assignment: Labels;
   readonly size?: number;
   readonly slots?: number;
+  /** Of hosts in it and below it that state none. */
+  readonly growth?: number;
   readonly groups: readonly FileGroup[];
   readonly hosts: readonly FileHost[];
 }
