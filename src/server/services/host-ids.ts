@@ -188,7 +188,7 @@ function otherGroupsHoldHosts(tx: ReadTx, host: Grantee): boolean {
 }
 
 function anotherJoined(tx: ReadTx, name: string): boolean {
-  return tx.list('host').some(({ value }) => value.joined && value.name !== name);
+  return tx.list('host').some(({ value }) => value.joined && value.state !== 'fenced' && value.name !== name);
 }
 
 /** Every device has the routes of these pending reservations: they are active, and the ids that they were made for are granted. */
