@@ -6,7 +6,7 @@
  * 2. What a host gets on its creation, or with a new network, is active at once, unless it was taken from another host.
  * 3. Any other reservation is *pending* while some device may lack its route (growth.ts): no id is granted in it, so no address of it
  *    is given out. A host has at most one pending reservation in a network.
- * 4. Ids that no host has reserved go first. Only a full group takes from reservations: `reclaim` of the core says from whose.
+ * 4. Ids that no host has reserved go first. Only a full group takes from reservations, pending or not: core's `reclaim` says from whose.
  */
 import type { Host, HostId, HostReservation } from '#contract/model.ts';
 import { formatCidr, hostCidr, splitCidr } from '#core/address/index.ts';
@@ -303,15 +303,19 @@ function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGro
     .filter((other) => other.name !== host.name)
     .flatMap((holder) =>
       (holder.reservations ?? [])
-        .filter((one) => one.network === network.name && one.pending === null)
+        .filter((one) => one.network === network.name)
         .filter(({ first }) => first >= group.firstHostId && first <= group.lastHostId)
-        .map(({ first, size }) => ({
+        .map(({ first, size, pending }) => ({
           holder,
           first,
           size,
-          used: holder.ids.flatMap(({ network: name, id }) =>
-            name === network.name && holdsId({ first, size }, id) ? [id] : [],
-          ),
+          pending,
+          used: [
+            ...(pending === null ? [] : [pending.id]),
+            ...holder.ids.flatMap(({ network: name, id }) =>
+              name === network.name && holdsId({ first, size }, id) ? [id] : [],
+            ),
+          ],
         })),
     );
   const found = reclaim(occupied);
@@ -320,7 +324,7 @@ function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGro
   const entries = (from.holder.reservations ?? []).filter(
     (one) => one.network !== network.name || one.first !== from.first,
   );
-  const kept = keep === null ? [] : [{ ...described(network, keep), pending: null }];
+  const kept = keep === null ? [] : [{ ...described(network, keep), pending: from.pending }];
   const reservations = withReservations(tx, from.holder, network, [...entries, ...kept]);
   tx.put('host', from.holder.name, { ...from.holder, reservations });
 }
