@@ -283,10 +283,11 @@ export class Agent {
 
   #takeNetworks(event: FollowedEvent, before: readonly string[]): void {
     const allocator = this.#openAllocator();
-    if (event.type === 'object' && event.kind === 'network') allocator.setNetwork(ipamNetwork(event.value));
+    if (event.type === 'object' && event.kind === 'network' && event.value.layout !== null)
+      allocator.setNetwork(ipamNetwork({ ...event.value, layout: event.value.layout }));
     if (event.type === 'gone' && event.kind === 'network') allocator.removeNetwork(event.key);
     if (event.type !== 'synced') return;
-    const networks = this.#view.state?.objects.network ?? new Map<string, m.Network>();
+    const networks = this.#view.state?.objects.network ?? new Map<string, m.LaidOut>();
     for (const name of before) if (!networks.has(name)) allocator.removeNetwork(name);
     for (const network of networks.values()) allocator.setNetwork(ipamNetwork(network));
   }

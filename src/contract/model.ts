@@ -32,7 +32,7 @@ export const NetworkInput = z
   .strictObject({
     name,
     cidr: cidrText.describe('Range of the network, IPv4 or IPv6'),
-    layout: Layout,
+    layout: Layout.nullable().describe('Widths in bits of the four fields; null: a flat network'),
     infrastructure: Infrastructure.default('deny'),
     reserved: z.array(cidrText).max(1024).default([]).describe('Ranges never given out'),
     quarantineSeconds: z
@@ -62,7 +62,7 @@ export const Network = z
     name,
     cidr: z.string(),
     family: z.union([z.literal(4), z.literal(6)]),
-    layout: Layout,
+    layout: Layout.nullable().describe('Null: flat, its addresses say nothing; agents are not told of it'),
     infrastructure: Infrastructure,
     reserved: z.array(z.string()),
     quarantineSeconds: z.int(),
@@ -384,6 +384,8 @@ export const ErrorBody = z
   .meta({ id: 'Error' });
 
 export type Network = z.infer<typeof Network>;
+/** Its addresses carry ids. */
+export type LaidOut = Network & { layout: NonNullable<Network['layout']> };
 export type NetworkInput = z.infer<typeof NetworkInput>;
 export type NetworkChange = z.infer<typeof NetworkChange>;
 export type Topology = z.infer<typeof Topology>;

@@ -36,11 +36,13 @@ import {
   answerList,
   born,
   type Context,
+  demandLayout,
   demandSame,
   differing,
   insideNetwork,
   must,
   networksOf,
+  rangesOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
 import { growthIn, topologyOf } from './topology.ts';
@@ -138,6 +140,7 @@ export function hostServices(
         growth.settle(tx, params.name);
         const old = must(tx, 'host', params.name);
         demandStaying(old);
+        if (body.network !== undefined) demandLayout(tx, body.network);
         const all = networksOf(tx);
         const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
         if (networks.length === 0) {
@@ -269,11 +272,11 @@ function takeAddresses(tx: Tx, host: string, addresses: readonly string[]): void
 }
 
 function demandUnderlay(tx: ReadTx, text: string): void {
-  const network = insideNetwork(networksOf(tx), hostRoute(parseAddress(text)));
+  const network = insideNetwork(rangesOf(tx), hostRoute(parseAddress(text)));
   if (network === undefined) return;
   throw new RomanaError(
     'network_overlap',
-    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.plan.cidr)}), which is for endpoints.`,
+    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.cidr)}), which is for endpoints.`,
     { details: { address: text, network: network.name } },
   );
 }
