@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type * as m from '#contract/model.ts';
 import type { Cancel } from '#core/ports.ts';
 import { Reporter } from './reporter.ts';
 import { View } from './view.ts';
@@ -33,7 +34,9 @@ async function settle(): Promise<void> {
 function start(known = true) {
   const time = new Time();
   const sent: number[] = [];
+  const bodies: m.HostReport[] = [];
   let fails = false;
+  let answered: m.HostReportAnswer = { rejected: [] };
   const view = new View();
   view.take({ type: 'snapshot' });
   view.take({ type: 'synced', position: { incarnation: 'x', revision: 1 } });
@@ -45,10 +48,11 @@ function start(known = true) {
     random: { bytes: (n) => new Uint8Array(n), uuid: () => '', fraction: () => 0 },
     log: { debug() {}, info() {}, warn() {}, error() {} },
     heartbeatMs: 10_000,
-    send: () => {
+    send: (report) => {
+      bodies.push(report);
       if (fails) return Promise.reject(new Error('away'));
       sent.push(time.now);
-      return Promise.resolve({ rejected: [] });
+      return Promise.resolve(answered);
     },
     state: () =>
       known
@@ -64,7 +68,8 @@ function start(known = true) {
           }
         : null,
   });
-  return { time, sent, reporter, fail: (value: boolean) => (fails = value) };
+  const answer = (next: m.HostReportAnswer): void => void (answered = next);
+  return { time, sent, bodies, reporter, answer, fail: (value: boolean) => (fails = value) };
 }
 
 test('heartbeats come in time however often nothing new is said in between', async () => {
@@ -102,5 +107,25 @@ test('a report that fails is tried again sooner than the next heartbeat', async 
   fail(false);
   await time.pass(1000);
   assert.deepEqual(sent, [2000]);
+  reporter.stop();
+});
+
+test('a server that asks for nothing is told no more, and after a failure nothing is taken for granted', async () => {
+  const { time, reporter, fail, answer, bodies } = start();
+  const told = async (): Promise<boolean> => {
+    await time.pass(10_000);
+    return bodies.at(-1)?.live !== undefined;
+  };
+  reporter.wake();
+  await settle();
+  assert.equal(await told(), false);
+  answer({ rejected: [], live: 'digest' });
+  assert.deepEqual([await told(), await told()], [false, true]);
+  fail(true);
+  await time.pass(10_000);
+  fail(false);
+  assert.deepEqual([await told(), await told()], [false, true]);
+  answer({ rejected: [] });
+  assert.deepEqual([await told(), await told()], [true, false]);
   reporter.stop();
 });
