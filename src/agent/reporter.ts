@@ -99,6 +99,8 @@ export class Reporter {
         this.#failures = 0;
       } catch (error) {
         this.#failures++;
+        // Whatever was wrong with it, the next one is such as any server takes.
+        this.#question = null;
         this.#options.log.warn(
           { error: describe(error) },
           'the control plane did not take the report; trying again',
