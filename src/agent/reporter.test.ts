@@ -65,6 +65,7 @@ function start(known = true) {
             holdings: { holds: 0, orphans: [] },
             wired: null,
             wanted: [],
+            generation: { id: 'g', seq: 0 },
           }
         : null,
   });
