@@ -138,15 +138,15 @@ for (const [family, early, later, address] of [
     test('one that was taken over from the records answers every question that its addresses answer', async () => {
       const { ask, allocator, become } = await agent([early]);
       const wiring = { attachment: { kind: 'none' } as const, sourcePrefixes: [] };
-      await allocator.adopt(
+      await allocator.rebuild([
         {
           key: 'acme/web/a',
           uid: 'recorded',
           question: adoptedQuestion(wiring),
           addresses: [{ network: 'early', address: parseAddress(address) }],
+          payload: { ...wiring, createdAt: '2026-01-01T00:00:00.000Z' },
         },
-        { ...wiring, createdAt: '2026-01-01T00:00:00.000Z' },
-      );
+      ]);
       become([later, early]);
       for (const wish of [{}, { networks: ['early'] }, { addresses: [address] }, { endpointId: 1 }])
         assert.equal((await ask(wish)).uid, 'recorded');

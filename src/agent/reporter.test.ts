@@ -51,6 +51,7 @@ function stateOf(
     saved: outcome?.position ?? null,
     holdings: { holds: local.length, orphans: [] },
     wired: null,
+    generation: { id: 'g', seq: 0 },
     wanted: [],
   };
 }

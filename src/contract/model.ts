@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { Attachment } from './attachment.ts';
-import { HostState, RetiringId } from './lifecycle.ts';
+import { Generation, HostState, RetiringId } from './lifecycle.ts';
 import { Live, LiveQuestion } from './live.ts';
 import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
 
@@ -327,6 +327,7 @@ export const HostReport = z
       .max(4096)
       .default([])
       .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+    generation: Generation.optional().describe('Absent: an older agent'),
     wanted: z
       .array(z.strictObject({ network: name, ids: z.int().min(1).max(65536) }))
       .max(1024)

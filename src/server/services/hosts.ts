@@ -7,6 +7,7 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
+import { generationKind } from './generations.ts';
 import type { Growth } from './growth.ts';
 import { endHost } from './host-end.ts';
 import {
@@ -66,7 +67,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       rememberPlace(tx, host);
       letGoHostIds(tx, host);
       for (const address of host.addresses) tx.letGo(underlay, address);
-      for (const kind of ['_host', '_status', growingKind] as const) {
+      for (const kind of ['_host', '_status', generationKind, growingKind] as const) {
         if (tx.row(kind, host.name) !== undefined) tx.delete(kind, host.name);
       }
       tx.delete('host', host.name);
