@@ -138,6 +138,10 @@ test('a journal that another one has followed stays so over a restart; a new jou
   assert.equal(first.generation.refused(superseded), true);
   assert.equal(first.generation.refused(superseded), false);
   assert.throws(() => first.generation.demandCurrent(), { code: 'generation_stale' });
+  assert.deepEqual(
+    first.generation.problems.map(({ code }) => code),
+    ['generation_stale'],
+  );
   await first.generation.save();
   await first.allocator.close();
   const again = await disk.start();
