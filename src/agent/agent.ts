@@ -213,7 +213,7 @@ export class Agent {
   }
 
   get ready(): boolean {
-    return this.#ready && this.#reconciler.last?.applied === true;
+    return this.#ready && this.#reconciler.last?.applied === true && this.#generation?.superseded === false;
   }
 
   createEndpoint(input: LocalEndpointInput): Promise<m.Endpoint> {
@@ -244,7 +244,12 @@ export class Agent {
       connected: this.#connected,
       applied: outcome?.applied === true ? outcome.position : null,
       known: this.#view.state?.position ?? null,
-      problems: [...(outcome?.problems ?? []), ...endpointProblems(outcome), ...this.#reporter.problems],
+      problems: [
+        ...(this.#generation?.problems ?? []),
+        ...(outcome?.problems ?? []),
+        ...endpointProblems(outcome),
+        ...this.#reporter.problems,
+      ],
       endpoints: outcome?.phases.size ?? 0,
       objects,
       counts: {

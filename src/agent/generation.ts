@@ -17,6 +17,8 @@ import type { StateFiles } from './saved-view.ts';
 import type { ViewState } from './view.ts';
 
 const file = 'generation.json';
+const followed =
+  'Another agent has taken over this host: its endpoints here are withdrawn. Empty the state directory and join anew, under another name if the other agent stays.';
 
 interface Saved {
   /** Took over what was recorded. */
@@ -76,12 +78,13 @@ export class Generation {
     return this.#files.write(file, JSON.stringify(saved));
   }
 
+  /** For people. */
+  get problems(): readonly m.Problem[] {
+    return this.#superseded ? [{ code: 'generation_stale', message: followed }] : [];
+  }
+
   demandCurrent(): void {
-    if (!this.#superseded) return;
-    throw new RomanaError(
-      'generation_stale',
-      'Another agent has taken over this host: its endpoints here are withdrawn. Empty the state directory and join anew, under another name if the other agent stays.',
-    );
+    if (this.#superseded) throw new RomanaError('generation_stale', followed);
   }
 
   /** Takes over what the server has recorded as ours, and makes the new generation known. */

@@ -88,7 +88,7 @@ export function firstHostId(
 ): Granted {
   const group = groupOf(tx, host, network);
   const size = growthOf(tx, host.name);
-  const preferred = host.ids[0]?.id;
+  const preferred = firstNumber(host);
   const find = (taken: readonly Reservation[]): Reservation | undefined => {
     if (wish.id !== undefined) return place(group, taken, size, wish.id);
     const same = preferred === undefined ? undefined : place(group, taken, size, preferred);
@@ -98,6 +98,13 @@ export function firstHostId(
   const inside =
     wish.id ?? (preferred !== undefined && holdsId(reservation, preferred) ? preferred : undefined);
   return enter(tx, host, network, reservation, { ...wish, id: inside }, takenBack);
+}
+
+/** One number in all networks where possible; the first may wait for its route. */
+function firstNumber({ ids, reservations = [] }: Holdings): number | undefined {
+  const [first] = reservations;
+  const waits = first?.pending !== null && !ids.some(({ network }) => network === first?.network);
+  return waits ? first?.pending?.id : ids[0]?.id;
 }
 
 /** A further id: inside the active reservations, else in a new one. The caller puts what is answered into the host. */
