@@ -303,7 +303,7 @@ test('2 the taking over is tried again until it is durable, and nobody is answer
   let full = true;
   const { agent, say, sim } = await live(host, {
     beforeFile: (name) => {
-      if (full && name === 'adopted.json') throw new RomanaError('store_full', 'The disk is full.');
+      if (full && name === 'generation.json') throw new RomanaError('store_full', 'The disk is full.');
     },
   });
   await say(...whole({ endpoints: [recorded] }));

@@ -9,7 +9,7 @@
  */
 
 import type * as m from '#contract/model.ts';
-import { formatAddress, parseAddress } from '#core/address/index.ts';
+import { formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { FollowedEvent } from '#net/watch.ts';
@@ -23,12 +23,12 @@ import {
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
+import { bareReport, Generation, withdrawn } from './generation.ts';
 import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import { wiredOf } from './live.ts';
 import type { ObjectStatus } from './ports.ts';
-import { adoptedQuestion } from './question.ts';
 import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
 import { SavedView, type StateFiles } from './saved-view.ts';
@@ -78,8 +78,6 @@ export interface AgentStatus {
   readonly writes: number;
 }
 
-/** Names the journal that holds all that the control plane had recorded; a crash before that leaves a journal that holds less. */
-const adoptedFile = 'adopted.json';
 const adoptAgainMs = 1000;
 
 export class Agent {
@@ -90,8 +88,7 @@ export class Agent {
   readonly #endpoints: LocalEndpoints;
   readonly #waiting: Waiting;
   #allocator: LocalAllocator | null = null;
-  /** The journal is new, or was never whole: what the server knows of our allocations comes first. */
-  #mustAdopt = false;
+  #generation: Generation | null = null;
   #ready = false;
   #connected = false;
   #stopped = false;
@@ -101,7 +98,7 @@ export class Agent {
   readonly #saved: SavedView;
   #adopting: Promise<void> | null = null;
   #writes = 0;
-  /** The pass that began last knew that this host is fenced. */
+  /** The pass that began last knew that this host is fenced or has another agent. */
   #withdrawing = false;
 
   constructor(options: AgentOptions) {
@@ -111,9 +108,11 @@ export class Agent {
     this.#reconciler = new Reconciler({
       ...options,
       knowledge: () => {
-        const view = this.#ready ? this.#view.state : null;
-        if (view === null) return null;
-        // Superseded: first a kernel that lets nothing pass, then the journal is emptied, then that is acknowledged.
+        const superseded = this.#generation?.superseded === true;
+        const seen = this.#ready || superseded ? this.#view.state : null;
+        if (seen === null) return null;
+        const view = superseded ? withdrawn(seen, host) : seen;
+        // First a kernel that lets nothing pass, then the journal is emptied, then that is acknowledged.
         this.#withdrawing = this.#fenced(view);
         const endpoints = this.#withdrawing ? [] : this.#wired(view);
         this.#maybeWired.began(endpoints);
@@ -121,7 +120,8 @@ export class Agent {
       },
       onPass: (outcome) => {
         this.#maybeWired.ended(outcome.applied);
-        if (outcome.applied && this.#withdrawing) this.#releaseAll();
+        if (outcome.applied && this.#withdrawing && this.#generation?.superseded === false)
+          this.#releaseAll();
         this.#writes += outcome.changes.length;
         this.#releaseRemoved();
         this.#reporter.wake();
@@ -136,10 +136,11 @@ export class Agent {
       random,
       log,
       heartbeatMs: options.heartbeatMs,
-      send: (report) => options.controlPlane.report(report),
+      send: (report) => this.#send(report),
       state: () => {
         const view = this.#ready ? this.#view.state : null;
-        if (view === null || !this.#connected) return null;
+        const generation = this.#generation;
+        if (view === null || !this.#connected || generation === null || generation.superseded) return null;
         const outcome = this.#reconciler.last;
         const claims = this.#openAllocator().claims().map(claimOf);
         const holdings = holdingsOf([...claims, ...this.#maybeWired.list()], view.objects);
@@ -154,6 +155,7 @@ export class Agent {
           holdings,
           wired: outcome?.applied === true ? wiredOf(this.#wired(view), outcome) : null,
           wanted,
+          generation: generation.said,
         };
       },
     });
@@ -174,12 +176,13 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const { files, journal, clock, random, log, host } = this.#options;
+    const { journal, clock, random, log, host } = this.#options;
     await this.#saved.load();
     const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
     this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
-    this.#mustAdopt = (await files.read(adoptedFile)) !== adoptedText(this.#allocator);
-    this.#ready = !this.#mustAdopt && this.#view.state !== null;
+    this.#generation = await Generation.load(this.#options.files, this.#allocator);
+    const { mustAdopt } = this.#generation;
+    this.#ready = !mustAdopt && this.#view.state !== null;
     log.info(
       { host, journal: this.#allocator.recovered, view: this.#view.state?.position ?? null },
       'agent started',
@@ -187,12 +190,13 @@ export class Agent {
     this.#reconciler.start();
     this.#stopWatch = this.#options.controlPlane.follow(
       // A lost journal is rebuilt from everything that the server has recorded, not from what was saved here.
-      this.#mustAdopt ? null : (this.#view.state?.position ?? null),
+      mustAdopt ? null : (this.#view.state?.position ?? null),
       (event) => this.#take(event),
       (error) => {
         if (this.#connected) log.warn({ code: error.code }, `control plane away: ${error.message}`);
         this.#connected = false;
         this.#waiting.away();
+        this.#refused(error);
       },
     );
   }
@@ -209,7 +213,7 @@ export class Agent {
   }
 
   get ready(): boolean {
-    return this.#ready && this.#reconciler.last?.applied === true;
+    return this.#ready && this.#reconciler.last?.applied === true && this.#generation?.superseded === false;
   }
 
   createEndpoint(input: LocalEndpointInput): Promise<m.Endpoint> {
@@ -240,7 +244,12 @@ export class Agent {
       connected: this.#connected,
       applied: outcome?.applied === true ? outcome.position : null,
       known: this.#view.state?.position ?? null,
-      problems: [...(outcome?.problems ?? []), ...endpointProblems(outcome), ...this.#reporter.problems],
+      problems: [
+        ...(this.#generation?.problems ?? []),
+        ...(outcome?.problems ?? []),
+        ...endpointProblems(outcome),
+        ...this.#reporter.problems,
+      ],
       endpoints: outcome?.phases.size ?? 0,
       objects,
       counts: {
@@ -268,7 +277,7 @@ export class Agent {
     const ofHost = event.type === 'object' && event.kind === 'host' && event.key === this.#options.host;
     if (ofHost || event.type === 'synced') this.#waiting.changed();
     if (event.type === 'synced') {
-      if (this.#mustAdopt) this.#adopt();
+      if (this.#generation?.mustAdopt === true) this.#adopt();
       else this.#ready = true;
     }
     if (event.type === 'position') {
@@ -283,10 +292,11 @@ export class Agent {
 
   #takeNetworks(event: FollowedEvent, before: readonly string[]): void {
     const allocator = this.#openAllocator();
-    if (event.type === 'object' && event.kind === 'network') allocator.setNetwork(ipamNetwork(event.value));
+    if (event.type === 'object' && event.kind === 'network' && event.value.layout !== null)
+      allocator.setNetwork(ipamNetwork({ ...event.value, layout: event.value.layout }));
     if (event.type === 'gone' && event.kind === 'network') allocator.removeNetwork(event.key);
     if (event.type !== 'synced') return;
-    const networks = this.#view.state?.objects.network ?? new Map<string, m.Network>();
+    const networks = this.#view.state?.objects.network ?? new Map<string, m.LaidOut>();
     for (const name of before) if (!networks.has(name)) allocator.removeNetwork(name);
     for (const network of networks.values()) allocator.setNetwork(ipamNetwork(network));
   }
@@ -330,53 +340,55 @@ export class Agent {
     }
   }
 
-  /** A new journal: takes over what the server has recorded as ours, before anybody is answered. */
+  async #send(report: m.HostReport): Promise<m.HostReportAnswer> {
+    try {
+      const answer = await this.#options.controlPlane.report(report);
+      this.#generation?.accepted(report.generation);
+      return answer;
+    } catch (error) {
+      this.#refused(error);
+      throw error;
+    }
+  }
+
+  /** The control plane believes another journal, or a later state of this one. */
+  #refused(error: unknown): void {
+    const generation = this.#generation;
+    if (generation?.refused(error) !== true) return;
+    const { log } = this.#options;
+    if (!generation.superseded) {
+      log.warn({}, 'the journal is an old copy; it is rebuilt from what the control plane has recorded');
+      this.#ready = false;
+      this.#adopt();
+      return;
+    }
+    log.error({}, 'another agent has taken over this host: its endpoints here are withdrawn');
+    generation
+      .save()
+      .catch((failed: unknown) => log.error({ error: failed }, 'a restart will not know of it at once'));
+    this.#reconciler.trigger(0);
+  }
+
+  /** A new journal, or an old copy: takes over what the server has recorded as ours, before anybody is answered. */
   #adopt(): void {
-    if (this.#adopting !== null) return;
-    const recorded = [...(this.#view.state?.objects.endpoint ?? [])].filter(
-      ([, endpoint]) =>
-        endpoint.allocator === 'agent' &&
-        endpoint.host === this.#options.host &&
-        endpoint.phase !== 'removing',
-    );
-    this.#adopting = this.#adoptAll(recorded).then(
-      () => {
+    const { state } = this.#view;
+    const generation = this.#generation;
+    if (this.#adopting !== null || state === null || generation === null || generation.superseded) return;
+    const { host, log, timers, version } = this.#options;
+    const adopted = generation.adopt(state, host, (said) => this.#send(bareReport(version, said)));
+    this.#adopting = adopted.then(
+      (endpoints) => {
         this.#adopting = null;
-        this.#mustAdopt = false;
         this.#ready = true;
+        log.info({ endpoints }, 'new journal: endpoints taken over from the control plane');
         this.#reconciler.trigger(0);
       },
       (error: unknown) => {
         this.#adopting = null;
-        this.#options.log.error({ error }, 'recorded endpoints could not be taken over yet');
-        if (!this.#stopped) this.#cancelAdopt = this.#options.timers.after(adoptAgainMs, () => this.#adopt());
+        log.error({ error }, 'recorded endpoints could not be taken over yet');
+        if (!this.#stopped) this.#cancelAdopt = timers.after(adoptAgainMs, () => this.#adopt());
       },
     );
-  }
-
-  async #adoptAll(recorded: readonly (readonly [string, m.Endpoint])[]): Promise<void> {
-    const allocator = this.#openAllocator();
-    for (const [key, endpoint] of recorded) {
-      const { attachment, sourcePrefixes, createdAt } = endpoint;
-      await allocator.adopt(
-        {
-          key,
-          uid: endpoint.uid,
-          question: adoptedQuestion({ attachment, sourcePrefixes }),
-          addresses: endpoint.addresses.map(({ network, address }) => ({
-            network,
-            address: parseAddress(address),
-          })),
-        },
-        { attachment, sourcePrefixes, createdAt },
-      );
-    }
-    if (recorded.length > 0)
-      this.#options.log.info(
-        { endpoints: recorded.length },
-        'new journal: endpoints taken over from the control plane',
-      );
-    await this.#options.files.write(adoptedFile, adoptedText(allocator));
   }
 
   #local(): WiredEndpoint[] {
@@ -398,6 +410,7 @@ export class Agent {
 
   #readyView(): ViewState {
     const { state } = this.#view;
+    this.#generation?.demandCurrent();
     if (!this.#ready || state === null) {
       throw new RomanaError(
         'unavailable',
@@ -418,8 +431,4 @@ function endpointProblems(outcome: Outcome | null): m.Problem[] {
   return [...(outcome?.phases ?? [])].flatMap(([key, { problem }]) =>
     problem === null ? [] : [{ code: problem.code, message: `Endpoint ${key}: ${problem.message}` }],
   );
-}
-
-function adoptedText({ generation }: LocalAllocator): string {
-  return JSON.stringify({ version: 1, generation });
 }

@@ -9,7 +9,6 @@
  * Time is the wall clock at the start plus what the monotonic clock has counted since: a wall clock that jumps shortens no quarantine.
  */
 
-import { type Address, formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import {
   type Allocation,
@@ -19,15 +18,14 @@ import {
   ImpossibleEvent,
   type IpamEvent,
   type IpamNetwork,
-  locate,
   MemoryIpam,
-  type Placed,
   type Slot,
   segmentOf,
   type Wanted,
 } from '#core/ipam/index.ts';
 import type { Clock, Log, Random } from '#core/ports.ts';
 import { Journal, type JournalFs, type JournalRecord, type Json, type Recovered } from './journal/index.ts';
+import { type Recorded, rebuild } from './rebuild.ts';
 
 export interface AllocatorOptions {
   readonly dir: string;
@@ -68,7 +66,10 @@ export class LocalAllocator {
   readonly #random: Random;
   readonly #now: () => number;
   readonly #networks = new Map<string, IpamNetwork>();
-  readonly #payloads = new Map<string, Json>();
+  /** Endpoints whose release the journal holds, as far as it was not compacted. */
+  readonly #released = new Set<string>();
+  #payloads = new Map<string, Json>();
+  #opened = 0;
   #durable = new MemoryIpam();
   #ahead = new MemoryIpam();
   #waiting: Request[] = [];
@@ -104,6 +105,16 @@ export class LocalAllocator {
   /** Changes when the journal was lost: what older generations reported is void. */
   get generation(): string {
     return this.#journal.generation;
+  }
+
+  /** The last allocation that is durable. */
+  get seq(): number {
+    return this.#durable.nextSeq() - 1;
+  }
+
+  /** The last allocation when the journal was opened: an old copy is older than what it had come to, whatever it did since. */
+  get opened(): number {
+    return this.#opened;
   }
 
   setNetwork(network: IpamNetwork): void {
@@ -148,45 +159,26 @@ export class LocalAllocator {
       const commit = (): Held | undefined => {
         const held = events.length === 0 ? undefined : this.get(key);
         for (const event of events) this.#durable.apply(event);
-        if (held !== undefined) this.#payloads.delete(key);
+        if (held !== undefined) {
+          this.#payloads.delete(key);
+          this.#released.add(held.allocation.uid);
+        }
         return held;
       };
       return { events, payload: null, commit };
     });
   }
 
-  /** Takes over an allocation that another record holds to be ours, as it is. Nothing if the key is held already. */
-  adopt(
-    adopted: {
-      readonly key: string;
-      readonly uid: string;
-      readonly question: string;
-      readonly addresses: readonly { readonly network: string; readonly address: Address }[];
-    },
-    payload: Json,
-  ): Promise<void> {
-    return this.#ask((state) => {
-      const { key, uid, question } = adopted;
-      if (state.byKey(key) !== undefined) return { events: [], payload, commit: () => undefined };
-      // Not decided but taken as it is: it may lie in what is reserved by now.
-      const addresses = adopted.addresses.map(({ network, address }): Placed => {
-        const known = this.#networks.get(network);
-        const placed = known === undefined ? undefined : locate(known, address);
-        const owner = state.ownerOf(network, address);
-        if (placed === undefined || owner !== undefined) {
-          const why = owner === undefined ? 'lies in no known network' : `belongs to ${owner}`;
-          throw new RomanaError('address_taken', `Address ${formatAddress(address)} of ${key} ${why}.`);
-        }
-        return placed;
-      });
-      const allocation: Allocation = { key, uid, question, seq: state.nextSeq(), addresses };
-      const events: readonly IpamEvent[] = [{ type: 'allocated', allocation, at: this.#now() }];
-      const commit = (): void => {
-        for (const event of events) this.#durable.apply(event);
-        this.#payloads.set(key, payload);
-      };
-      return { events, payload, commit };
-    });
+  /**
+   * Writes a journal of a new generation that holds what is recorded of this host, see rebuild.ts. Requests under way are done before it,
+   * later ones after it. When it rejects, everything is as before.
+   */
+  async rebuild(recorded: readonly Recorded[]): Promise<void> {
+    while (this.#busy !== undefined) await this.#busy;
+    if (this.#closed) throw new RomanaError('unavailable', 'The agent is stopping.');
+    const work = this.#rebuild(recorded);
+    this.#busy = work.catch(() => undefined).then(() => this.#work());
+    await work;
   }
 
   /** Only what is durable. */
@@ -280,15 +272,28 @@ export class LocalAllocator {
     });
   }
 
+  async #rebuild(recorded: readonly Recorded[]): Promise<void> {
+    const old = {
+      state: this.#durable,
+      payloads: this.#payloads,
+      released: this.#released,
+      opened: this.#opened,
+    };
+    const { state, payloads } = rebuild(old, recorded, this.#networks, this.#now());
+    await this.#journal.compact(recordsIn(state, payloads), this.#random.uuid());
+    // They may have changed while it was written.
+    for (const network of this.#networks.values()) state.setNetwork(network);
+    this.#durable = state;
+    this.#payloads = payloads;
+    this.#ahead = new MemoryIpam(this.#networks.values());
+    for (const event of state.snapshot()) this.#ahead.apply(event);
+  }
+
   async #compact(): Promise<void> {
     if (!this.#journal.shouldCompact) return;
     try {
-      await this.#journal.compact(
-        this.#durable.snapshot().map((event) => ({
-          event,
-          payload: event.type === 'allocated' ? (this.#payloads.get(event.allocation.key) ?? null) : null,
-        })),
-      );
+      await this.#journal.compact(recordsIn(this.#durable, this.#payloads));
+      this.#released.clear();
     } catch (error) {
       // The journal still has all it had, or refuses appends from now on; nobody waits for this.
       this.#log.warn({ error }, 'the allocation journal could not be compacted');
@@ -300,7 +305,10 @@ export class LocalAllocator {
       for (const { event, payload } of records) {
         this.#durable.apply(event);
         if (event.type === 'allocated') this.#payloads.set(event.allocation.key, payload);
-        else this.#payloads.delete(event.key);
+        else {
+          this.#payloads.delete(event.key);
+          if (event.uid !== '') this.#released.add(event.uid);
+        }
       }
     } catch (error) {
       if (!(error instanceof ImpossibleEvent)) throw error;
@@ -309,6 +317,7 @@ export class LocalAllocator {
         cause: error,
       });
     }
+    this.#opened = this.seq;
     this.#durable.clampReleases(this.#now());
     for (const event of this.#durable.snapshot()) this.#ahead.apply(event);
   }
@@ -322,6 +331,14 @@ function withBarred(state: MemoryIpam, slot: Slot, key: string): Slot {
   if (slot.tenantId !== 0) return slot;
   const barred = slot.hostIds.flatMap((id) => state.releasedByOthers(slot.network, id, segmentOf(key)));
   return barred.length === 0 ? slot : { ...slot, barred };
+}
+
+/** What a journal of this state holds. */
+function recordsIn(state: MemoryIpam, payloads: ReadonlyMap<string, Json>): JournalRecord[] {
+  return state.snapshot().map((event) => ({
+    event,
+    payload: event.type === 'allocated' ? (payloads.get(event.allocation.key) ?? null) : null,
+  }));
 }
 
 function recordsOf(decided: Decided<unknown>): JournalRecord[] {

@@ -41,7 +41,7 @@ export interface Wiring {
   readonly createdAt: string;
 }
 
-export function ipamNetwork(network: m.Network): IpamNetwork {
+export function ipamNetwork(network: m.LaidOut): IpamNetwork {
   return {
     name: network.name,
     plan: addressPlan(parseCidr(network.cidr), network.layout),
@@ -382,14 +382,15 @@ function demandOutside(objects: ViewObjects, prefixes: readonly string[]): void 
   }
 }
 
-function networkNamed(objects: ViewObjects, name: string): m.Network {
+function networkNamed(objects: ViewObjects, name: string): m.LaidOut {
   const network = objects.network.get(name);
-  if (network === undefined) throw new RomanaError('not_found', `There is no network ${name}.`);
+  if (network === undefined)
+    throw new RomanaError('not_found', `There is no network ${name}, or it is flat and has no endpoints.`);
   return network;
 }
 
 /** As the server chooses. */
-function defaultNetworks(objects: ViewObjects, tenant: string): m.Network[] {
+function defaultNetworks(objects: ViewObjects, tenant: string): m.LaidOut[] {
   const ordered = [...objects.network.values()].sort((a, b) =>
     a.createdAt === b.createdAt ? (a.name < b.name ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1,
   );

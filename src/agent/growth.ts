@@ -48,7 +48,7 @@ export function wantedIds(
 }
 
 /** Host ids for so many endpoints of one segment. */
-function idsFor(network: m.Network, endpoints: number): number {
+function idsFor(network: m.LaidOut, endpoints: number): number {
   const size = maxId(network.layout.endpoint);
   const margin = Math.max(Math.floor(size / 4), Math.min(16, Math.floor(size / 2)));
   return Math.max(1, Math.ceil((endpoints + (endpoints === 0 ? 0 : margin)) / size));

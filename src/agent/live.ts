@@ -11,6 +11,9 @@ import { lineOf, linesOf } from '#core/ipam/index.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Outcome } from './reconciler.ts';
 
+/** Half of what a request may be: the rest of the report has to fit too. */
+const listBytes = 512 * 1024;
+
 export function wiredOf(endpoints: readonly WiredEndpoint[], { phases }: Outcome): WiredEndpoint[] {
   return endpoints.filter(({ key, uid }) => {
     const pass = phases.get(key);
@@ -32,7 +35,9 @@ export function liveOf(
   for (const one of heldSet) list.set(lineOf(one), { ...one, held: true, wired: false });
   for (const one of wiredSet ?? [])
     list.set(lineOf(one), { ...one, held: list.get(lineOf(one))?.held ?? false, wired: true });
-  return list.size > liveLimit ? digests : { ...digests, list: [...list.values()] };
+  const all = [...list.values()];
+  const fits = all.length <= liveLimit && JSON.stringify(all).length <= listBytes;
+  return fits ? { ...digests, list: all } : digests;
 }
 
 function digestOf(set: readonly Plain[]): Live['held'] {

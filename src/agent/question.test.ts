@@ -12,7 +12,7 @@ import { View } from './view.ts';
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const stored = { uid: '', revision: 1, createdAt: '' };
-const four = (name: string, cidr: string, tenants: string[] = []): m.Network => ({
+const four = (name: string, cidr: string, tenants: string[] = []): m.LaidOut => ({
   name,
   cidr,
   family: 4,
@@ -23,7 +23,7 @@ const four = (name: string, cidr: string, tenants: string[] = []): m.Network => 
   tenants,
   ...stored,
 });
-const six = (name: string, cidr: string, tenants: string[] = []): m.Network => ({
+const six = (name: string, cidr: string, tenants: string[] = []): m.LaidOut => ({
   ...four(name, cidr, tenants),
   family: 6,
   layout: { host: 16, tenant: 16, segment: 16, endpoint: 64 },
@@ -35,7 +35,7 @@ for (const [family, early, later, address] of [
 ] as const) {
   describe(`IPv${family}`, async () => {
     /** An agent on one host with the given networks, which may become others. */
-    async function agent(networks: readonly m.Network[]) {
+    async function agent(networks: readonly m.LaidOut[]) {
       let uuids = 0;
       const allocator = await LocalAllocator.open({
         dir: 'dir',
@@ -66,14 +66,14 @@ for (const [family, early, later, address] of [
             sourcePrefixes: [],
             ...more,
           }),
-        become: (next: readonly m.Network[], state?: m.Host['state']): void => {
+        become: (next: readonly m.LaidOut[], state?: m.Host['state']): void => {
           for (const one of next) allocator.setNetwork(ipamNetwork(one));
           view = knowing(next, state);
         },
       };
     }
 
-    function knowing(networks: readonly m.Network[], state?: m.Host['state']): View {
+    function knowing(networks: readonly m.LaidOut[], state?: m.Host['state']): View {
       const view = new View();
       view.take({ type: 'snapshot' });
       const put = (kind: string, key: string, value: unknown) =>
@@ -138,15 +138,15 @@ for (const [family, early, later, address] of [
     test('one that was taken over from the records answers every question that its addresses answer', async () => {
       const { ask, allocator, become } = await agent([early]);
       const wiring = { attachment: { kind: 'none' } as const, sourcePrefixes: [] };
-      await allocator.adopt(
+      await allocator.rebuild([
         {
           key: 'acme/web/a',
           uid: 'recorded',
           question: adoptedQuestion(wiring),
           addresses: [{ network: 'early', address: parseAddress(address) }],
+          payload: { ...wiring, createdAt: '2026-01-01T00:00:00.000Z' },
         },
-        { ...wiring, createdAt: '2026-01-01T00:00:00.000Z' },
-      );
+      ]);
       become([later, early]);
       for (const wish of [{}, { networks: ['early'] }, { addresses: [address] }, { endpointId: 1 }])
         assert.equal((await ask(wish)).uid, 'recorded');

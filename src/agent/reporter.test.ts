@@ -51,6 +51,7 @@ function stateOf(
     saved: outcome?.position ?? null,
     holdings: { holds: local.length, orphans: [] },
     wired: null,
+    generation: { id: 'g', seq: 0 },
     wanted: [],
   };
 }
@@ -331,4 +332,22 @@ test('a stopped reporter says nothing more', async () => {
   reporter.wake();
   await sim.run(100_000);
   assert.equal(sent.length, 1);
+});
+
+test('a server that asks for nothing is told no more, and after a failure nothing is taken for granted', async () => {
+  const { sim, reporter, sent, answers } = setup(stateOf([], []));
+  const asks = (): Promise<m.HostReportAnswer> => Promise.resolve({ rejected: [], live: 'digest' });
+  const told = async (): Promise<boolean> => {
+    await sim.run(heartbeatMs);
+    return sent.at(-1)?.live !== undefined;
+  };
+  reporter.wake();
+  await sim.run(heartbeatMs / 2);
+  assert.equal(await told(), false);
+  answers.push(asks, asks);
+  assert.deepEqual([await told(), await told()], [false, true]);
+  // The one that is tried again asks for nothing; then it is asked once more, and no longer.
+  answers.push(lost, asks);
+  assert.deepEqual([await told(), await told(), await told()], [false, true, false]);
+  reporter.stop();
 });

@@ -46,6 +46,7 @@ export interface ReportState {
   readonly wired: readonly WiredEndpoint[] | null;
   /** Networks in which the host should hold more ids. */
   readonly wanted: Wanted;
+  readonly generation: NonNullable<m.HostReport['generation']>;
 }
 
 /** More are not listed; nothing is acknowledged then. */
@@ -99,6 +100,8 @@ export class Reporter {
         this.#failures = 0;
       } catch (error) {
         this.#failures++;
+        // Whatever was wrong with it, the next one is such as any server takes.
+        this.#question = null;
         this.#options.log.warn(
           { error: describe(error) },
           'the control plane did not take the report; trying again',
@@ -207,6 +210,7 @@ export class Reporter {
         .slice(0, 256)
         .map(({ code, message }) => ({ code, message: message.slice(0, 1024) })),
       version: this.#options.version,
+      generation: state.generation,
       registered: registered.slice(0, batch),
       phases: phases.slice(0, batch),
       gone: gone.slice(0, batch),

@@ -29,7 +29,7 @@ const createdAt = '2026-01-01T00:00:00.000Z';
 const stored = { revision: 1, createdAt };
 
 /** The worked example 10.0.0.0/8 with 8/8/4/4, and its IPv6 twin. */
-export const four: m.Network = {
+export const four: m.LaidOut = {
   name: 'four',
   cidr: '10.0.0.0/8',
   family: 4,
@@ -40,7 +40,7 @@ export const four: m.Network = {
   uid: 'network-four',
   ...stored,
 };
-export const six: m.Network = {
+export const six: m.LaidOut = {
   ...four,
   name: 'six',
   cidr: 'fd10::/16',
@@ -117,7 +117,7 @@ export function wiredOf(endpoint: m.Endpoint): WiredEndpoint {
 }
 
 export interface Objects {
-  readonly networks?: readonly m.Network[];
+  readonly networks?: readonly m.LaidOut[];
   readonly hosts?: readonly m.Host[];
   readonly tenants?: readonly m.Tenant[];
   readonly segments?: readonly m.Segment[];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { kinds } from '#contract/watch.ts';
 import type { FollowedEvent } from '#net/watch.ts';
-import { at, endpointOf, hostOf, objectsOf, snapshotOf, tenantOf } from './testing.ts';
+import { at, endpointOf, four, hostOf, objectsOf, snapshotOf, tenantOf } from './testing.ts';
 import { View } from './view.ts';
 
 const put = (value: ReturnType<typeof tenantOf>): FollowedEvent => ({
@@ -136,4 +136,19 @@ test('after a load the stream goes on from there', () => {
   assert.equal(view.take(put(tenantOf('b', 2))), true);
   assert.equal(view.take({ type: 'position', position: at(11) }), true);
   assert.deepEqual([...(view.state?.objects.tenant.keys() ?? [])], ['a', 'b']);
+});
+
+test('a flat network is none of what a host knows, in a snapshot or after it, and its end changes nothing', () => {
+  const flat = (name: string) =>
+    ({ type: 'object', kind: 'network', key: name, value: { ...four, name, layout: null } }) as const;
+  const view = new View();
+  const names = () => [...(view.state?.objects.network.keys() ?? [])];
+  view.take({ type: 'snapshot' });
+  view.take({ type: 'object', kind: 'network', key: 'four', value: four });
+  view.take(flat('outside'));
+  view.take({ type: 'synced', position: at(1) });
+  assert.deepEqual(names(), ['four']);
+  assert.equal(view.take(flat('later')), false);
+  view.take({ type: 'gone', kind: 'network', key: 'later' });
+  assert.deepEqual(names(), ['four']);
 });

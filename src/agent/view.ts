@@ -10,8 +10,10 @@ import type * as m from '#contract/model.ts';
 import { type Kind, kinds, type WatchedObjects } from '#contract/watch.ts';
 import type { FollowedEvent } from '#net/watch.ts';
 
-export type ViewObjects = { readonly [K in Kind]: ReadonlyMap<string, WatchedObjects[K]> };
-type Tables = { [K in Kind]: Map<string, WatchedObjects[K]> };
+/** Flat networks concern no host: nobody holds anything in them. */
+type Told<K extends Kind> = K extends 'network' ? m.LaidOut : WatchedObjects[K];
+export type ViewObjects = { readonly [K in Kind]: ReadonlyMap<string, Told<K>> };
+type Tables = { [K in Kind]: Map<string, Told<K>> };
 
 export interface ViewState {
   readonly position: m.Position;
@@ -50,7 +52,8 @@ export class View {
         this.#incoming = emptyTables();
         return false;
       case 'object':
-        put(this.#target(), event.kind, event.key, event.value);
+        if (event.kind === 'network' && event.value.layout === null) return false;
+        put(this.#target(), event.kind, event.key, event.value as never);
         return this.#incoming === null;
       case 'gone':
         this.#target()[event.kind].delete(event.key);
@@ -108,7 +111,7 @@ function samePosition(a: m.Position | null, b: m.Position): boolean {
   return a?.incarnation === b.incarnation && a.revision === b.revision;
 }
 
-function put<K extends Kind>(tables: Tables, kind: K, key: string, value: WatchedObjects[K]): void {
-  const table: Map<string, WatchedObjects[K]> = tables[kind];
+function put<K extends Kind>(tables: Tables, kind: K, key: string, value: Told<K>): void {
+  const table: Map<string, Told<K>> = tables[kind];
   table.set(key, value);
 }

@@ -27,6 +27,7 @@ function list(title: string, name = title.toLowerCase()): Column {
 }
 
 function layout(value: unknown): Cell {
+  if (value === null) return 'flat';
   return ['host', 'tenant', 'segment', 'endpoint']
     .map((part) => String(plain(at(value, part)) ?? '?'))
     .join('/');

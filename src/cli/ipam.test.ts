@@ -90,12 +90,16 @@ test('show: rows with the blanks of their place, and what the reasons mean', asy
     { ...row, level: 'network', why: [{ reason: 'never', count: '5' }] },
     { ...row, level: 'group', group: 'z/r' },
     { ...row, level: 'host', group: 'z/r', host: 'h1' },
+    { ...row, level: 'block', host: 'h1', shared: true },
+    { ...row, level: 'block', host: 'h1' },
   ];
   const body = { revision: 1, at: 't', reasons: { never: 'an id is 0', spare: 'unseen' }, rows };
   const { out, requests } = await invoke(['ipam', 'show', '--tree', ...access], answering(body));
   assert.match(out, /^n +n +- +16 +1 +0 +0 +10 +5 +never 5$/m);
   assert.match(out, /^ {4}z\/r +n/m);
   assert.match(out, /^ {6}host h1 +n/m);
+  assert.match(out, /^ {2}block h1\/shared +n/m);
+  assert.match(out, /^ {2}block h1\/\?\/\? +n/m);
   assert.match(out, /never: an id is 0\n$/);
   assert.equal(requests[0]?.path, '/v1/ipam?tree=true&tenants=false&blocks=false');
 });

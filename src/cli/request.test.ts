@@ -35,6 +35,11 @@ const table: readonly (readonly [string, string, unknown?])[] = [
     { name: 'v4', cidr: '10.0.0.0/8', layout: { host: 8, tenant: 8, segment: 4, endpoint: 4 } },
   ],
   [
+    'network create out --cidr 203.0.113.0/24 --flat',
+    'POST /v1/networks',
+    { name: 'out', cidr: '203.0.113.0/24', layout: null },
+  ],
+  [
     'network create v6 --cidr fd10::/16 --layout 16/16/16/64 --reserved fd10::/32 --reserved fd10:1::/32,fd10:2::/32 --quarantine-seconds 0 --infrastructure allow',
     'POST /v1/networks',
     {
@@ -211,6 +216,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['endpoint update acme/web/a --detach --link tap0', /cannot go together/],
   ['network create v4 --cidr 10.0.0.0/8 --layout 8/8/4', /not a layout/],
   ['network create v4 --cidr 10.0.0.0/8', /Missing: --layout/],
+  ['network create v4 --cidr 10.0.0.0/8 --layout 8/8/4/4 --flat', /--flat cannot go together with --layout/],
   ['network create v4 --cidr 10.0.0.0/8 --layout 8/8/4/4 --infrastructure perhaps', /none of allow, deny/],
   ['host create h --address 192.0.2.1 --label novalue', /not of the form key=value/],
   ['host create h --address 192.0.2.1 --label a=1,a=2', /given twice/],

@@ -30,7 +30,10 @@ export function buildRequest(spec: CommandSpec, given: Given): RequestParts {
   for (const option of spec.options) {
     const texts = given.options.get(option.flag);
     if (texts === undefined || option.in === 'path' || option.in === 'attachment') continue;
-    (option.in === 'query' ? query : body)[option.field] = readValue(option, texts);
+    if (option.flag === '--flat') {
+      if (given.options.has('--layout')) throw usage('--flat cannot go together with --layout.');
+      if (texts.at(-1) === 'true') body[option.field] = null;
+    } else (option.in === 'query' ? query : body)[option.field] = readValue(option, texts);
   }
   const attachment = readAttachment(given.options);
   if (attachment !== undefined) body['attachment'] = attachment;

@@ -14,6 +14,19 @@ export interface CliOption extends ValueRule {
   readonly placeholder: string | null;
 }
 
+/** Stands for a layout of null. */
+const flat: CliOption = {
+  flag: '--flat',
+  field: 'layout',
+  in: 'body',
+  kind: 'boolean',
+  nullable: false,
+  choices: [],
+  required: false,
+  placeholder: null,
+  description: 'No layout: the addresses say nothing, and none is given out yet; instead of --layout',
+};
+
 export interface CommandSpec {
   readonly id: OperationId;
   readonly route: Route;
@@ -128,6 +141,7 @@ function specOf(id: OperationId, route: Route, noun: string, verb: string): Comm
   const key = named ? [...route.params, 'name'] : route.params;
   const options = route.options.flatMap((option) => {
     if (option.in === 'body' && option.field === 'name') return [];
+    if (option.kind === 'layout') return [{ ...fromRoute(noun, option), nullable: false }, flat];
     if (option.field !== 'attachment') return [fromRoute(noun, option)];
     return verb === 'update' ? [...attachmentOptions, detach] : attachmentOptions;
   });

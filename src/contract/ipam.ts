@@ -15,17 +15,20 @@ export const DecodedAddress = z
   .object({
     address: z.string(),
     network: z.string(),
-    ids: z.object({ host: z.int(), tenant: z.int(), segment: z.int(), endpoint: z.int() }),
+    ids: z
+      .object({ host: z.int(), tenant: z.int(), segment: z.int(), endpoint: z.int() })
+      .nullable()
+      .describe('Null in a flat network, as are hostCidr and block'),
     host: z.string().nullable(),
     tenant: z.string().nullable(),
     segment: z.string().nullable(),
     endpoint: z.string().nullable(),
-    hostCidr: z.string(),
-    block: z.string(),
+    hostCidr: z.string().nullable(),
+    block: z.string().nullable(),
     state: z
-      .enum(['used', 'reserved', 'quarantined', 'free', 'unassigned', 'never'])
+      .enum(['used', 'reserved', 'quarantined', 'free', 'unassigned', 'never', 'flat'])
       .describe(
-        'unassigned: nobody holds the ids in it; never: an id in it is 0, and it is given to nobody; free: as far as the control plane knows',
+        'unassigned: nobody holds the ids in it; never: an id in it is 0, and it is given to nobody; free: as far as the control plane knows; flat: no address of a flat network is given out',
       ),
     quarantinedUntil: z
       .string()
@@ -52,6 +55,10 @@ export const IpamRow = z
     host: z.string().nullable(),
     tenant: z.string().nullable(),
     segment: z.string().nullable(),
+    shared: z
+      .boolean()
+      .optional()
+      .describe('A block of the shared identity: of all who are beyond the tenant or segment field'),
     cidr: z.string().nullable().describe('Null where it is not one range'),
     size: amount,
     used: amount,

@@ -7,6 +7,13 @@ export const HostState = z
   .describe(
     'draining: nothing new is placed there, and it is gone when its agent holds nothing; fenced: declared dead, cut off by the others. Absent: active',
   );
+/** Names the history that an agent's journal is. */
+export const Generation = z
+  .strictObject({
+    id: z.string().min(1).max(64).describe('Another one when the journal was lost or rebuilt'),
+    seq: z.int().min(0).describe('The last allocation in it'),
+  })
+  .meta({ id: 'Generation' });
 export const HostFenceInput = z
   .strictObject({
     confirmOff: z

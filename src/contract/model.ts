@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { Attachment } from './attachment.ts';
-import { HostState, RetiringId } from './lifecycle.ts';
+import { Generation, HostState, RetiringId } from './lifecycle.ts';
 import { Live, LiveQuestion } from './live.ts';
 import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
 
@@ -32,7 +32,7 @@ export const NetworkInput = z
   .strictObject({
     name,
     cidr: cidrText.describe('Range of the network, IPv4 or IPv6'),
-    layout: Layout,
+    layout: Layout.nullable().describe('Widths in bits of the four fields; null: a flat network'),
     infrastructure: Infrastructure.default('deny'),
     reserved: z.array(cidrText).max(1024).default([]).describe('Ranges never given out'),
     quarantineSeconds: z
@@ -62,7 +62,7 @@ export const Network = z
     name,
     cidr: z.string(),
     family: z.union([z.literal(4), z.literal(6)]),
-    layout: Layout,
+    layout: Layout.nullable().describe('Null: flat, its addresses say nothing; agents are not told of it'),
     infrastructure: Infrastructure,
     reserved: z.array(z.string()),
     quarantineSeconds: z.int(),
@@ -327,6 +327,7 @@ export const HostReport = z
       .max(4096)
       .default([])
       .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+    generation: Generation.optional().describe('Absent: an older agent'),
     wanted: z
       .array(z.strictObject({ network: name, ids: z.int().min(1).max(65536) }))
       .max(1024)
@@ -384,6 +385,8 @@ export const ErrorBody = z
   .meta({ id: 'Error' });
 
 export type Network = z.infer<typeof Network>;
+/** Its addresses carry ids. */
+export type LaidOut = Network & { layout: NonNullable<Network['layout']> };
 export type NetworkInput = z.infer<typeof NetworkInput>;
 export type NetworkChange = z.infer<typeof NetworkChange>;
 export type Topology = z.infer<typeof Topology>;

@@ -56,6 +56,7 @@ export const catalogue = {
     status: 409,
     summary: 'The network is open only to other tenants.',
   },
+  network_flat: { status: 409, summary: 'The network is flat: nobody holds ids or addresses in it.' },
   network_overlap: { status: 409, summary: 'The CIDR overlaps an existing network.' },
   address_taken: { status: 409, summary: 'The address belongs to another endpoint.' },
   address_reserved: { status: 409, summary: 'The address lies in a reserved range.' },

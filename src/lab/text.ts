@@ -23,10 +23,10 @@ function endpointTable(placed: readonly Placed[]): string {
       j === 0 ? `${plan.tenant}/${plan.segment}/${plan.name}` : '',
       j === 0 ? plan.host.name : '',
       address,
-      ids.host,
-      ids.tenant,
-      ids.segment,
-      ids.endpoint,
+      ids?.host ?? '',
+      ids?.tenant ?? '',
+      ids?.segment ?? '',
+      ids?.endpoint ?? '',
     ]),
   );
   return table(['#', 'ENDPOINT', 'HOST', 'ADDRESS', 'host', 'tenant', 'segment', 'endpoint'], rows);

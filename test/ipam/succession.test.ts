@@ -134,6 +134,64 @@ test('T4e reservations: not the whole, wider swallows narrower, not over live ad
   assert.equal(addressOf(await endpoint(services, 'a/s/y')), '10.1.1.17');
 });
 
+test('T4f 31 endpoints round-robin over four hosts and two networks: all have an address of their own, in the block of their host', async (t) => {
+  const w = world();
+  t.after(() => w.dispose());
+  // Two /26 with /29 blocks leave 3 bits for host, tenant and segment: four hosts would have been three, so that is refused.
+  const small = ['10.0.0.0/26', '10.0.0.64/26'].map((cidr, i) => ({ name: `n${i}`, cidr, block_mask: 29 }));
+  const file = { params: {}, query: {}, body: { networks: small } };
+  await assert.rejects(w.services.topologyApply(admin, file), refusedWith('layout_invalid'));
+  const layout = { host: 3, tenant: 1, segment: 1, endpoint: 3 };
+  for (const [name, cidr] of [
+    ['n0', '10.0.0.0/24'],
+    ['n1', '10.0.1.0/24'],
+  ] as const)
+    await network(w.services, name, { cidr, layout });
+  for (const name of ['h1', 'h2', 'h3', 'h4']) await host(w.services, name, { allocator: 'server' });
+  await tenant(w.services, 'a');
+  await segment(w.services, 'a', 's');
+  const addresses = new Set<string>();
+  for (let i = 0; i < 31; i++) {
+    const on = `h${1 + (i % 4)}`;
+    const made = await endpoint(w.services, `a/s/x${i}`, {
+      host: on,
+      networks: [`n${Math.floor(i / 4) % 2}`],
+    });
+    const address = addressOf(made) ?? '';
+    const seen = await w.services.addressExplain(admin, { params: { address }, query: {}, body: undefined });
+    assert.equal(seen.host, on);
+    addresses.add(address);
+  }
+  assert.equal(addresses.size, 31);
+});
+
+test('T4g a block larger than its network, or beyond the address, is refused', async (t) => {
+  const w = world();
+  t.after(() => w.dispose());
+  for (const mask of [20, 33]) {
+    const body = { networks: [{ name: 'n', cidr: '10.0.0.0/24', block_mask: mask }] };
+    await assert.rejects(w.services.topologyApply(admin, { params: {}, query: {}, body }));
+  }
+  const six = { networks: [{ name: 'n', cidr: 'fd10::/64', block_mask: 129 }] };
+  await assert.rejects(w.services.topologyApply(admin, { params: {}, query: {}, body: six }));
+  assert.equal(
+    w.store.read((tx) => tx.count('network')),
+    0,
+  );
+});
+
+test('T4g a network is its name: the same range under another is refused, and every address stays', async (t) => {
+  const { services } = await cluster(t);
+  const before = await endpoint(services, 'a/s/x');
+  const body = { networks: [{ name: 'renamed', cidr: '10.0.0.0/8', layout: '8/8/4/4' }] };
+  await assert.rejects(services.topologyApply(admin, { params: {}, query: {}, body }));
+  assert.deepEqual((await services.endpointShow(admin, byKey('a/s/x'))).addresses, before.addresses);
+  assert.equal(
+    (await services.networkList(admin, { params: {}, query: {}, body: undefined })).items.length,
+    1,
+  );
+});
+
 test('T4g a network that overlaps another is refused', async (t) => {
   const { services } = await cluster(t);
   await assert.rejects(

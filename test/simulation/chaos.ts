@@ -4,6 +4,7 @@ import { policyNetworks } from '#agent/desired.ts';
 import type * as m from '#contract/model.ts';
 import { parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
+import { isLaidOut } from './check.ts';
 import type { SimHost } from './host.ts';
 import { type Known, type Orchestrator, routed } from './orchestrator.ts';
 import type { Seeded } from './simulator.ts';
@@ -244,7 +245,9 @@ export class Chaos {
     const networks = this.#world.server.store.read((tx) =>
       policyNetworks({
         ...emptyView,
-        network: new Map(tx.list('network').map(({ key, value }) => [key, value])),
+        network: new Map(
+          tx.list('network').flatMap(({ key, value }) => (isLaidOut(value) ? [[key, value] as const] : [])),
+        ),
       }),
     );
     const packet = { source: parseAddress(source), destination: parseAddress(destination) };
@@ -282,7 +285,7 @@ export class Chaos {
 
 const emptyView = {
   sharedpeer: new Map(),
-  network: new Map<string, m.Network>(),
+  network: new Map<string, m.LaidOut>(),
   topology: new Map<string, m.Topology>(),
   host: new Map<string, m.Host>(),
   tenant: new Map<string, m.Tenant>(),

@@ -145,16 +145,23 @@ function seenBy(host: string, objects: ViewObjects): ViewObjects {
   return { ...objects, sharedpeer };
 }
 
-function planOf({ cidr, layout }: m.Network): AddressPlan {
+function planOf({ cidr, layout }: m.LaidOut): AddressPlan {
   return addressPlan(parseCidr(cidr), layout);
+}
+
+/** Networks that are laid out: of flat ones agents are not told. */
+export function isLaidOut(network: m.Network): network is m.LaidOut {
+  return network.layout !== null;
 }
 
 function objectsOf(store: Store): ViewObjects {
   return store.read((tx) => {
-    const all = <K extends keyof ViewObjects>(kind: K) =>
+    const all = <K extends Exclude<keyof ViewObjects, 'network'>>(kind: K) =>
       new Map(tx.list(kind).map(({ key, value }) => [key, value]));
     return {
-      network: all('network'),
+      network: new Map(
+        tx.list('network').flatMap(({ key, value }) => (isLaidOut(value) ? [[key, value] as const] : [])),
+      ),
       topology: all('topology'),
       host: all('host'),
       tenant: all('tenant'),

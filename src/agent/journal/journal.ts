@@ -32,7 +32,7 @@ const LINE_RECORDS = 256;
 
 export class Journal {
   /** Names this history. A journal that was lost and made anew has another one. */
-  readonly generation: string;
+  generation: string;
   readonly #fs: JournalFs;
   readonly #dir: string;
   readonly #unlock: () => void;
@@ -122,13 +122,13 @@ export class Journal {
 
   /**
    * Replaces all records by `live`, which must tell the same state; so call it with no append under way. When it rejects with store_full
-   * the old file still counts.
+   * the old file still counts. With another `generation` the records need not tell the same state: it is another history.
    */
-  async compact(live: readonly JournalRecord[]): Promise<void> {
+  async compact(live: readonly JournalRecord[], generation = this.generation): Promise<void> {
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
     if (this.#busy !== undefined) throw new TypeError('compact was called with an append under way');
-    const work = this.#compact(live);
+    const work = this.#compact(live, generation);
     // Appends made meanwhile must go to the new file.
     this.#busy = work.catch(() => {}).then(() => this.#drain());
     await work;
@@ -188,8 +188,8 @@ export class Journal {
     this.#count += records.length;
   }
 
-  async #compact(live: readonly JournalRecord[]): Promise<void> {
-    const lines = [encodeHeader(this.generation)];
+  async #compact(live: readonly JournalRecord[], generation: string): Promise<void> {
+    const lines = [encodeHeader(generation)];
     for (let i = 0; i < live.length; i += LINE_RECORDS) {
       lines.push(encodeRecords(i + 1, live.slice(i, i + LINE_RECORDS)));
     }
@@ -200,6 +200,7 @@ export class Journal {
         renamed = true;
       });
       this.#file = file;
+      this.generation = generation;
       this.#length = length;
       this.#count = live.length;
       this.#compacted = length;

@@ -25,13 +25,13 @@ import { type ClientOptions, withClient, withServer } from './common.ts';
 interface Decoded {
   readonly address: string;
   readonly network: string;
-  readonly ids: Ids;
+  readonly ids: Ids | null;
   readonly host: string | null;
   readonly tenant: string | null;
   readonly segment: string | null;
   readonly endpoint: string | null;
-  readonly hostCidr: string;
-  readonly block: string;
+  readonly hostCidr: string | null;
+  readonly block: string | null;
 }
 
 interface Offline {
@@ -82,6 +82,7 @@ function stateText(answer: DecodedAddress): string {
     free: answer.allocator === 'agent' ? 'free, unless its agent has not reported it yet' : 'free',
     unassigned: 'free: nobody holds the ids in it yet',
     never: 'never given out: an id in it is 0',
+    flat: 'not given out: the network is flat',
   };
   return texts[answer.state];
 }
@@ -110,12 +111,16 @@ async function write(world: World, decoded: Decoded, options: OutputOptions): Pr
     pairs([
       ['address', decoded.address],
       ['network', decoded.network],
-      ['host', named(ids.host, decoded.host)],
-      ['tenant', named(ids.tenant, decoded.tenant)],
-      ['segment', named(ids.segment, decoded.segment)],
-      ['endpoint', named(ids.endpoint, decoded.endpoint)],
-      ['host CIDR', decoded.hostCidr],
-      ['block', decoded.block],
+      ...(ids === null
+        ? []
+        : ([
+            ['host', named(ids.host, decoded.host)],
+            ['tenant', named(ids.tenant, decoded.tenant)],
+            ['segment', named(ids.segment, decoded.segment)],
+            ['endpoint', named(ids.endpoint, decoded.endpoint)],
+            ['host CIDR', decoded.hostCidr],
+            ['block', decoded.block],
+          ] as const)),
     ]),
   );
 }
@@ -219,6 +224,11 @@ export function addAddressCommands(program: Command, world: World): void {
     }
     const decoded = await withClient(world, options, async (client) => {
       const known = await client.networkShow({ params: { name: network } });
+      if (known.layout === null)
+        throw new RomanaError(
+          'network_flat',
+          `Network ${network} is flat: there are no ids in its addresses.`,
+        );
       const ids = await resolveIds(client, network, options);
       const plan = addressPlan(parseCidr(known.cidr), known.layout);
       return client.addressExplain({ params: { address: formatAddress(asUsage(() => encode(plan, ids))) } });

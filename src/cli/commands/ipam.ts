@@ -21,6 +21,7 @@ function scope(row: IpamRow): string {
   if (row.level === 'group') return `${'  '.repeat(depth)}${row.group ?? ''}`;
   if (row.level === 'host') return `${'  '.repeat(depth + 1)}host ${row.host ?? ''}`;
   if (row.level === 'tenant') return `  tenant ${row.tenant ?? ''}`;
+  if (row.shared === true) return `  block ${row.host ?? '?'}/shared`;
   return `  block ${[row.host, row.tenant, row.segment].map((name) => name ?? '?').join('/')}`;
 }
 

@@ -20,6 +20,7 @@ export const reasons = {
   retiring: 'tenant or segment ids of what was deleted, until every host has acknowledged',
   padding: 'host ids in no prefix group',
   never: 'an id in it is 0, or past what can be numbered',
+  flat: 'the network is flat: its addresses are not given out yet',
 } as const;
 export type Reason = keyof typeof reasons;
 
@@ -362,4 +363,13 @@ export function classOfAddress(input: AccountInput, address: Parameters<typeof d
   const where = classifier(input)({ hostId, tenantId, segmentId });
   if (where === 'segment' && endpoint === 0) return 'never';
   return where === 'shared' && segmentId === 0 && endpoint === 0 ? 'never' : where;
+}
+
+/** Of a network in which nobody holds anything. `reserved`: disjoint, inside. */
+export function flatAccount(cidr: Cidr, reserved: readonly Cidr[]): Account {
+  const size = sizeOf(cidr);
+  const kept = reserved.reduce((sum, range) => sum + sizeOf(range), 0n);
+  const stranded = size - kept;
+  const why = new Map<Reason, bigint>(stranded === 0n ? [] : [['flat', stranded]]);
+  return { size, used: 0n, reserved: kept, quarantined: 0n, free: 0n, stranded, why };
 }

@@ -78,6 +78,12 @@ export interface IpamRecords {
     readonly plan: AddressPlan;
     readonly reserved: readonly Cidr[];
   }[];
+  /** Networks in which nobody holds anything. */
+  readonly flat: readonly {
+    readonly name: string;
+    readonly cidr: Cidr;
+    readonly reserved: readonly Cidr[];
+  }[];
   readonly leases: readonly Lease[];
   /** Owned addresses whose key has no lease. */
   readonly strays: readonly { readonly key: string; readonly placed: Placed }[];
@@ -126,9 +132,10 @@ export function checkRecords(records: IpamRecords): Finding[] {
 
 type Find = (code: FindingCode, message: string, objects: string[], leak?: Leak | null) => void;
 
-function checkNetworks({ networks }: IpamRecords, find: Find): void {
-  for (const [index, network] of networks.entries()) {
-    for (const other of networks.slice(index + 1)) {
+function checkNetworks({ networks, flat }: IpamRecords, find: Find): void {
+  const all = [...networks, ...flat];
+  for (const [index, network] of all.entries()) {
+    for (const other of all.slice(index + 1)) {
       if (!overlaps(network.cidr, other.cidr)) continue;
       find(
         'network_overlap',

@@ -106,7 +106,10 @@ test('a host that joined is taken over only by a token made for that, which ends
   const oldClient = server.client({ certificate: old });
   await oldClient.whoami();
   const taken = await server.join('h1', true);
-  await assert.rejects(oldClient.whoami(), { code: 'certificate_invalid' });
+  await assert.rejects(oldClient.whoami(), {
+    code: 'generation_stale',
+    details: { reason: 'superseded', host: 'h1' },
+  });
   assert.equal((await server.client({ certificate: taken }).whoami()).name, 'h1');
 });
 
@@ -194,7 +197,7 @@ test('a resumed TLS session proves the same host, and a replaced certificate is 
   assert.ok(again.reused && again.text.includes('"name":"h1"'), again.text);
   await server.join('h1', true);
   const replaced = await whoami();
-  assert.ok(replaced.reused && replaced.text.includes('certificate_invalid'), replaced.text);
+  assert.ok(replaced.reused && replaced.text.includes('generation_stale'), replaced.text);
 });
 
 test('renewal gives a certificate beside the one it was asked with; the one before that ends', async (t) => {

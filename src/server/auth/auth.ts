@@ -42,6 +42,9 @@ export interface Session {
   readonly fingerprint: string | null;
 }
 
+/** Of the oldest ones their end, after which nothing can be believed of them anyway, has come long before. */
+const supersededLimit = 256;
+
 export type Auth = ReturnType<typeof createAuth>;
 
 function refused(why: string): RomanaError {
@@ -50,6 +53,15 @@ function refused(why: string): RomanaError {
 
 function withoutHash({ name, role, createdAt, expiresAt }: TokenRecord): m.Token {
   return { name, role, createdAt, expiresAt };
+}
+
+/** Not 401: the agent is known, and must hear that it is no longer the one of its host. */
+function takenOver(host: string): RomanaError {
+  return new RomanaError(
+    'generation_stale',
+    `Another agent has taken over host ${host}; this one must withdraw its endpoints.`,
+    { details: { reason: 'superseded', host } },
+  );
 }
 
 /** Another agent could say only of itself that it holds nothing, and the server would take it for the lost one. */
@@ -87,7 +99,9 @@ export function createAuth(deps: AuthDeps) {
     const uid = hostUidOf(value);
     const record = uid === null ? undefined : getRecord(tx, kinds.certificates, HostCertificates, uid);
     if (record === undefined) throw refuse('names no known host');
-    if (!record.fingerprints.includes(value.fingerprint256)) throw refuse('was replaced by another');
+    const { fingerprints, superseded = [] } = record;
+    if (superseded.includes(value.fingerprint256)) throw takenOver(record.host);
+    if (!fingerprints.includes(value.fingerprint256)) throw refuse('was replaced by another');
     if (tx.get('host', record.host)?.uid !== uid) throw refuse('belongs to a host that was deleted');
     return { kind: 'host', name: record.host, role: 'agent' };
   };
@@ -250,7 +264,15 @@ export function createAuth(deps: AuthDeps) {
       if (host.joined && !record.takeOver) {
         throw new RomanaError('host_joined', `Host '${host.name}' has joined already by another token.`);
       }
-      const certificates: HostCertificates = { host: host.name, fingerprints: [issued.fingerprint] };
+      const before = getRecord(tx, kinds.certificates, HostCertificates, host.uid);
+      const superseded = [...(before?.superseded ?? []), ...(before?.fingerprints ?? [])].slice(
+        -supersededLimit,
+      );
+      const certificates: HostCertificates = {
+        host: host.name,
+        fingerprints: [issued.fingerprint],
+        superseded,
+      };
       tx.put(kinds.certificates, host.uid, certificates);
       const { certificate, fingerprint, expiresAt } = issued;
       const used: JoinRecord = { ...record, used: { key, certificate, fingerprint, expiresAt } };
@@ -276,7 +298,7 @@ export function createAuth(deps: AuthDeps) {
       const now = getRecord(tx, kinds.certificates, HostCertificates, uid);
       if (now?.fingerprints.includes(fingerprint) !== true)
         throw new RomanaError('certificate_invalid', 'The client certificate was replaced meanwhile.');
-      const next: HostCertificates = { host: params.name, fingerprints: [fingerprint, issued.fingerprint] };
+      const next: HostCertificates = { ...now, fingerprints: [fingerprint, issued.fingerprint] };
       tx.put(kinds.certificates, uid, next);
     });
     return {

@@ -27,9 +27,14 @@ export const JoinRecord = z.object({
 });
 /**
  * Key: the host's uid. Only these certificates are believed: what take-over replaced is not among them. After a renewal the one it
- * was asked with stays, because the answer may get lost.
+ * was asked with stays, because the answer may get lost. `superseded`: what take-over replaced, the newest last; an agent that still
+ * uses one has to withdraw.
  */
-export const HostCertificates = z.object({ host: z.string(), fingerprints: z.array(z.string()).max(2) });
+export const HostCertificates = z.object({
+  host: z.string(),
+  fingerprints: z.array(z.string()).max(2),
+  superseded: z.array(z.string()).optional(),
+});
 
 export type TokenRecord = z.infer<typeof TokenRecord>;
 export type JoinRecord = z.infer<typeof JoinRecord>;

@@ -1,6 +1,8 @@
 /** What an address says, and who answers to it. */
 import type { DecodedAddress } from '#contract/ipam.ts';
+import type { Network } from '#contract/model.ts';
 import {
+  type Address,
   blockCidr,
   containsAddress,
   decode,
@@ -8,9 +10,11 @@ import {
   formatCidr,
   hostCidr,
   parseAddress,
+  parseCidr,
   tenantCidr,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
+import type { ReadTx } from '#store/port.ts';
 import { idSpace, ownerOfId } from './ids.ts';
 import { type Context, networksOf } from './shared.ts';
 import type { Services } from './types.ts';
@@ -23,6 +27,8 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
       store.read((tx) => {
         const address = parseAddress(params.address);
         const network = networksOf(tx).find(({ plan }) => containsAddress(plan.cidr, address));
+        const flat = network === undefined ? flatAt(tx, address) : undefined;
+        if (flat !== undefined) return explainFlat(flat, address);
         const ids = network === undefined ? undefined : decode(network.plan, address);
         if (network === undefined || ids === undefined) {
           throw new RomanaError('not_found', `${params.address} is an address of no network.`, {
@@ -75,5 +81,33 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
           location: endpoint === null ? null : (tx.get('endpoint', endpoint)?.host ?? null),
         };
       }),
+  };
+}
+
+function flatAt(tx: ReadTx, address: Address): Network | undefined {
+  return tx
+    .list('network')
+    .map(({ value }) => value)
+    .find(({ layout, cidr }) => layout === null && containsAddress(parseCidr(cidr), address));
+}
+
+/** Its addresses say nothing, and nobody has one. */
+function explainFlat({ name, reserved }: Network, address: Address): DecodedAddress {
+  const reservedBy = reserved.find((range) => containsAddress(parseCidr(range), address)) ?? null;
+  return {
+    address: formatAddress(address),
+    network: name,
+    ids: null,
+    host: null,
+    tenant: null,
+    segment: null,
+    endpoint: null,
+    hostCidr: null,
+    block: null,
+    state: reservedBy === null ? 'flat' : 'reserved',
+    quarantinedUntil: null,
+    reservedBy,
+    allocator: null,
+    location: null,
   };
 }

@@ -8,7 +8,7 @@
  *    at again when it says something else, when somebody asks, and once a minute.
  */
 import { createHash } from 'node:crypto';
-import type { Live, LiveQuestion } from '#contract/live.ts';
+import { type Live, type LiveQuestion, liveLimit } from '#contract/live.ts';
 import type { Endpoint, Host, HostReport, Position } from '#contract/model.ts';
 import {
   compareLive,
@@ -123,10 +123,12 @@ export class Comparison {
       );
       findings.push(...lasting.map(([, difference]) => findingOf(difference, name)));
       if (lasting.length === 0) {
+        const listed = known.live.held.count + (known.live.wired?.count ?? 0) <= liveLimit;
         unknown.push({
           host: name,
-          reason:
-            'what its agent said last differs from the records; it is asked for everything: check again in half a minute',
+          reason: listed
+            ? 'what its agent said last differs from the records; it is asked for everything: check again in half a minute'
+            : 'what its agent said last differs from the records, and may be too much to be listed: see `romana agent endpoint list` there',
         });
       }
     }

@@ -18,7 +18,7 @@ import {
   demandSame,
   differing,
   must,
-  networksOf,
+  rangesOf,
 } from './shared.ts';
 import { endpointAdded, endpointRemoved, type SharedBarrier } from './sharing.ts';
 import { slotsFor } from './slots.ts';
@@ -79,7 +79,7 @@ export function endpointServices(
           sourcePrefixes: body.sourcePrefixes ?? old.sourcePrefixes,
         };
         if (differing(old, next).length === 0) return old;
-        demandOutside(networksOf(tx), next.sourcePrefixes);
+        demandOutside(rangesOf(tx), next.sourcePrefixes);
         return tx.put('endpoint', key, { ...next, phase: 'pending', message: '' });
       }),
     endpointDelete: (caller, { params, query }) =>
@@ -117,7 +117,7 @@ function create(
   const key = endpointKey({ tenant, segment, name });
   const existing = tx.get('endpoint', key);
   if (existing !== undefined) return sameAgain(tx, key, existing, body);
-  if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
+  if (sourcePrefixes.length > 0) demandOutside(rangesOf(tx), sourcePrefixes);
   const decided = allocateGrowing(tx, {
     key,
     question: questionOf(body),

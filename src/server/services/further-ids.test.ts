@@ -72,6 +72,9 @@ test('an id is added in every network open to the tenant or in one, the same num
   await assert.rejects(tenantAddId(w, 'a', { network: 'closed' }), refusedWith('network_closed'));
   await assert.rejects(segmentAddId(w, 'a/s', { network: 'closed' }), refusedWith('network_closed'));
   await assert.rejects(tenantAddId(w, 'a', { network: 'nowhere' }), refusedWith('not_found'));
+  await network(w.services, 'flat', { cidr: '192.168.0.0/16', layout: null });
+  for (const add of [tenantAddId(w, 'a', { network: 'flat' }), segmentAddId(w, 'a/s', { network: 'flat' })])
+    await assert.rejects(add, refusedWith('network_flat'));
   await assert.rejects(tenantAddId(w, 'nobody'), refusedWith('not_found'));
   await assert.rejects(segmentAddId(w, 'a/none'), refusedWith('not_found'));
   await assert.rejects(tenantAddId(w, 'a', { id: 2 }), refusedWith('id_taken'));

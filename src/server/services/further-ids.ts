@@ -13,7 +13,15 @@ import { actorOf } from '../caller.ts';
 import { takeId } from './ids.ts';
 import { noteNumbers } from './promotion.ts';
 import { freeRestedIds } from './reuse.ts';
-import { type Context, type KnownNetwork, must, networkClosed, networksFor, networksOf } from './shared.ts';
+import {
+  type Context,
+  demandLayout,
+  type KnownNetwork,
+  must,
+  networkClosed,
+  networksFor,
+  networksOf,
+} from './shared.ts';
 import type { Input, Services } from './types.ts';
 
 type Mine = 'tenantAddId' | 'segmentAddId';
@@ -63,6 +71,7 @@ function wantedNetworks(tx: Tx, tenant: string, { network: name }: Body): KnownN
     throw new RomanaError('not_found', `There is no network open to tenant ${tenant}; create one first.`);
   }
   must(tx, 'network', name);
+  demandLayout(tx, name);
   const named = networksOf(tx).filter((network) => network.name === name);
   if (!named.every((network) => isOpenTo(network, tenant))) throw networkClosed(name, tenant);
   return named;

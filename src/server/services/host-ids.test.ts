@@ -139,6 +139,25 @@ test('G5 what a pending id waits for survives a restart, and a host that goes is
   assert.deepEqual(ids(await show(again, 'h1')), [1, 4]);
 });
 
+test('G5 a fenced host is not waited for: neither by what is pending, nor by what comes after', async () => {
+  const w = await fresh();
+  for (const name of ['h1', 'h2']) await host(w.services, name);
+  for (const name of ['h1', 'h2']) await w.join(name);
+  const fence = (name: string) =>
+    w.services.hostDelete(admin, { params: { name }, query: { dead: true }, body: undefined });
+  assert.deepEqual(ids(await addId(w, 'h1')), [1], 'pending: h2 lacks the route');
+  await fence('h2');
+  await addId(w, 'h1');
+  assert.deepEqual(ids(await show(w, 'h1')), [1, 3, 4]);
+  assert.ok(ranges(await show(w, 'h1')).every((range) => !range.includes('pending')));
+  await host(w.services, 'h3');
+  await w.join('h3');
+  await addId(w, 'h1');
+  assert.deepEqual(ids(await show(w, 'h1')), [1, 3, 4, 5], 'inside what is reserved nobody is waited for');
+  const pending = (await addId(w, 'h1')).reservations?.find((one) => one.pending !== null)?.pending;
+  assert.deepEqual(pending?.waitingFor, ['h3']);
+});
+
 test('G6 with hosts in other groups an operator confirms the switches, once, before or after the agents', async () => {
   const w = await fresh();
   const groups = ['r1', 'r2'].map((name) => ({ name }));

@@ -6,7 +6,7 @@
  * 2. What a host gets on its creation, or with a new network, is active at once, unless it was taken from another host.
  * 3. Any other reservation is *pending* while some device may lack its route (growth.ts): no id is granted in it, so no address of it
  *    is given out. A host has at most one pending reservation in a network.
- * 4. Ids that no host has reserved go first. Only a full group takes from reservations: `reclaim` of the core says from whose.
+ * 4. Ids that no host has reserved go first. Only a full group takes from reservations, pending or not: core's `reclaim` says from whose.
  */
 import type { Host, HostId, HostReservation } from '#contract/model.ts';
 import { formatCidr, hostCidr, splitCidr } from '#core/address/index.ts';
@@ -88,7 +88,7 @@ export function firstHostId(
 ): Granted {
   const group = groupOf(tx, host, network);
   const size = growthOf(tx, host.name);
-  const preferred = host.ids[0]?.id;
+  const preferred = firstNumber(host);
   const find = (taken: readonly Reservation[]): Reservation | undefined => {
     if (wish.id !== undefined) return place(group, taken, size, wish.id);
     const same = preferred === undefined ? undefined : place(group, taken, size, preferred);
@@ -98,6 +98,13 @@ export function firstHostId(
   const inside =
     wish.id ?? (preferred !== undefined && holdsId(reservation, preferred) ? preferred : undefined);
   return enter(tx, host, network, reservation, { ...wish, id: inside }, takenBack);
+}
+
+/** One number in all networks where possible; the first may wait for its route. */
+function firstNumber({ ids, reservations = [] }: Holdings): number | undefined {
+  const [first] = reservations;
+  const waits = first?.pending !== null && !ids.some(({ network }) => network === first?.network);
+  return waits ? first?.pending?.id : ids[0]?.id;
 }
 
 /** A further id: inside the active reservations, else in a new one. The caller puts what is answered into the host. */
@@ -188,7 +195,7 @@ function otherGroupsHoldHosts(tx: ReadTx, host: Grantee): boolean {
 }
 
 function anotherJoined(tx: ReadTx, name: string): boolean {
-  return tx.list('host').some(({ value }) => value.joined && value.name !== name);
+  return tx.list('host').some(({ value }) => value.joined && value.state !== 'fenced' && value.name !== name);
 }
 
 /** Every device has the routes of these pending reservations: they are active, and the ids that they were made for are granted. */
@@ -303,15 +310,19 @@ function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGro
     .filter((other) => other.name !== host.name)
     .flatMap((holder) =>
       (holder.reservations ?? [])
-        .filter((one) => one.network === network.name && one.pending === null)
+        .filter((one) => one.network === network.name)
         .filter(({ first }) => first >= group.firstHostId && first <= group.lastHostId)
-        .map(({ first, size }) => ({
+        .map(({ first, size, pending }) => ({
           holder,
           first,
           size,
-          used: holder.ids.flatMap(({ network: name, id }) =>
-            name === network.name && holdsId({ first, size }, id) ? [id] : [],
-          ),
+          pending,
+          used: [
+            ...(pending === null ? [] : [pending.id]),
+            ...holder.ids.flatMap(({ network: name, id }) =>
+              name === network.name && holdsId({ first, size }, id) ? [id] : [],
+            ),
+          ],
         })),
     );
   const found = reclaim(occupied);
@@ -320,7 +331,7 @@ function takeBack(tx: Tx, host: Grantee, network: KnownNetwork, group: CarvedGro
   const entries = (from.holder.reservations ?? []).filter(
     (one) => one.network !== network.name || one.first !== from.first,
   );
-  const kept = keep === null ? [] : [{ ...described(network, keep), pending: null }];
+  const kept = keep === null ? [] : [{ ...described(network, keep), pending: from.pending }];
   const reservations = withReservations(tx, from.holder, network, [...entries, ...kept]);
   tx.put('host', from.holder.name, { ...from.holder, reservations });
 }

@@ -7,6 +7,7 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
+import { generationKind } from './generations.ts';
 import type { Growth } from './growth.ts';
 import { endHost } from './host-end.ts';
 import {
@@ -36,11 +37,13 @@ import {
   answerList,
   born,
   type Context,
+  demandLayout,
   demandSame,
   differing,
   insideNetwork,
   must,
   networksOf,
+  rangesOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
 import { growthIn, topologyOf } from './topology.ts';
@@ -64,7 +67,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       rememberPlace(tx, host);
       letGoHostIds(tx, host);
       for (const address of host.addresses) tx.letGo(underlay, address);
-      for (const kind of ['_host', '_status', growingKind] as const) {
+      for (const kind of ['_host', '_status', generationKind, growingKind] as const) {
         if (tx.row(kind, host.name) !== undefined) tx.delete(kind, host.name);
       }
       tx.delete('host', host.name);
@@ -138,6 +141,7 @@ export function hostServices(
         growth.settle(tx, params.name);
         const old = must(tx, 'host', params.name);
         demandStaying(old);
+        if (body.network !== undefined) demandLayout(tx, body.network);
         const all = networksOf(tx);
         const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
         if (networks.length === 0) {
@@ -269,11 +273,11 @@ function takeAddresses(tx: Tx, host: string, addresses: readonly string[]): void
 }
 
 function demandUnderlay(tx: ReadTx, text: string): void {
-  const network = insideNetwork(networksOf(tx), hostRoute(parseAddress(text)));
+  const network = insideNetwork(rangesOf(tx), hostRoute(parseAddress(text)));
   if (network === undefined) return;
   throw new RomanaError(
     'network_overlap',
-    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.plan.cidr)}), which is for endpoints.`,
+    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.cidr)}), which is for endpoints.`,
     { details: { address: text, network: network.name } },
   );
 }

@@ -31,7 +31,7 @@ export function checkServices(
           ...store.position(),
           at: new Date(clock.now()).toISOString(),
           checked: {
-            networks: records.networks.length,
+            networks: records.networks.length + records.flat.length,
             hosts: records.hosts.length,
             endpoints: records.endpoints.length,
             allocations: records.leases.length,
@@ -97,6 +97,11 @@ function recordsOf(tx: ReadTx): IpamRecords {
       cidr: plan.cidr,
       reserved: tx.get('network', name)?.reserved.map(parseCidr) ?? [],
     })),
+    flat: tx
+      .list('network')
+      .flatMap(({ value: { name, layout, cidr, reserved } }) =>
+        layout === null ? [{ name, cidr: parseCidr(cidr), reserved: reserved.map(parseCidr) }] : [],
+      ),
     hosts: tx.list('host').map(({ value: { name, ids, group } }) => ({
       name,
       ids,

@@ -1,10 +1,10 @@
 /** Where the addresses are: `ipam show`. */
 import type { IpamRow } from '#contract/ipam.ts';
-import { blockCidr, formatCidr, hostCidr, tenantCidr } from '#core/address/index.ts';
-import { type Account, type BlockCount, numbersOf, reasons } from '#core/ipam/index.ts';
+import { aggregate, blockCidr, formatCidr, hostCidr, parseCidr, tenantCidr } from '#core/address/index.ts';
+import { type Account, type BlockCount, flatAccount, numbersOf, reasons } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { idSpace } from './ids.ts';
-import { type Context, must } from './shared.ts';
+import { byAge, type Context, must } from './shared.ts';
 import type { Input, Services } from './types.ts';
 import { type Books, openBooks } from './usage.ts';
 
@@ -25,7 +25,7 @@ export function ipamServices({ store, clock, steadyNow }: Context): Pick<Service
           revision: tx.revision,
           at: new Date(clock.now()).toISOString(),
           reasons,
-          rows: books.flatMap((one) => rowsOf(tx, one, query)),
+          rows: [...books.flatMap((one) => rowsOf(tx, one, query)), ...flatRows(tx, query)],
         };
       }),
   };
@@ -87,6 +87,17 @@ function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {
   return out;
 }
 
+/** Flat networks have neither hosts nor tenants. */
+function flatRows(tx: ReadTx, query: Query): IpamRow[] {
+  if (query.host !== undefined || query.tenant !== undefined) return [];
+  return byAge(tx.list('network')).flatMap(({ name, cidr, layout, reserved }): IpamRow[] => {
+    if (layout !== null || (query.network !== undefined && query.network !== name)) return [];
+    const account = flatAccount(parseCidr(cidr), aggregate(reserved.map(parseCidr)));
+    const place = { level: 'network', network: name, group: null, host: null, tenant: null } as const;
+    return [{ ...place, segment: null, cidr, ...textOf(account) }];
+  });
+}
+
 function byIds(a: BlockCount, b: BlockCount): number {
   return a.hostId - b.hostId || a.tenantId - b.tenantId || a.segmentId - b.segmentId;
 }
@@ -97,7 +108,14 @@ function placeOf(tx: ReadTx, { network }: Books, { hostId, tenantId, segmentId }
   const segment = tenant === null ? null : (tx.holderOf(idSpace('segment', name, tenant), segmentId) ?? null);
   const cidr = tenantId === 0 ? tenantCidr(plan, hostId, 0) : blockCidr(plan, hostId, tenantId, segmentId);
   const host = tx.holderOf(idSpace('host', name), hostId) ?? null;
-  return { level: 'block', host, tenant, segment, cidr: formatCidr(cidr) };
+  return {
+    level: 'block',
+    host,
+    tenant,
+    segment,
+    cidr: formatCidr(cidr),
+    ...(tenantId === 0 ? { shared: true } : {}),
+  };
 }
 
 function textOf({ why, ...counts }: Account) {

@@ -31,6 +31,7 @@ import {
   must,
   nameSome,
   networksOf,
+  rangesOf,
 } from './shared.ts';
 import { forgetCarved, storeTopology } from './topology.ts';
 import type { Input, Services } from './types.ts';
@@ -84,8 +85,8 @@ export function createNetwork(tx: Tx, ctx: Context, body: NetworkBody): Network 
     return existing;
   }
   const cidr = parseCidr(body.cidr);
-  const plan = addressPlan(cidr, body.layout);
-  if (body.layout.segment === 0) {
+  const plan = body.layout === null ? null : addressPlan(cidr, body.layout);
+  if (body.layout?.segment === 0) {
     throw new RomanaError(
       'layout_invalid',
       'The segment field needs at least one bit; take it from another field.',
@@ -94,16 +95,15 @@ export function createNetwork(tx: Tx, ctx: Context, body: NetworkBody): Network 
       },
     );
   }
-  const network = { name: body.name, plan, tenants };
   demandApart(tx, cidr);
   demandReserved(tx, body, body.reserved, []);
   const created = tx.put('network', body.name, {
     ...fields,
     ...(tenants.length === 0 ? {} : { tenants }),
-    family: plan.family,
+    family: cidr.address.family,
     ...born(ctx),
   });
-  admitEverybody(tx, network);
+  if (plan !== null) admitEverybody(tx, { name: body.name, plan, tenants });
   storeTopology(tx);
   return created;
 }
@@ -123,7 +123,8 @@ export function changeNetwork(tx: Tx, old: Network, change: NetworkChange): Netw
       : opened(tx, next, change.tenants);
   if (differing(old, changed).length === 0 && differing(changed, old).length === 0) return old;
   const kept = tx.put('network', old.name, changed);
-  if (changed !== next) admitTenants(tx, networksOf(tx).find(({ name }) => name === old.name)!);
+  const known = networksOf(tx).find(({ name }) => name === old.name);
+  if (changed !== next && known !== undefined) admitTenants(tx, known);
   return kept;
 }
 
@@ -150,9 +151,9 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
       details,
     });
   };
-  const other = insideNetwork(networksOf(tx), cidr);
+  const other = insideNetwork(rangesOf(tx), cidr);
   if (other !== undefined) {
-    refuse(`network ${other.name} (${formatCidr(other.plan.cidr)})`, { network: other.name });
+    refuse(`network ${other.name} (${formatCidr(other.cidr)})`, { network: other.name });
   }
   for (const { value: host } of tx.list('host')) {
     const address = host.addresses.find((text) => containsCidr(cidr, hostRoute(parseAddress(text))));

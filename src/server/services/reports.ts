@@ -18,7 +18,7 @@ import { demandStaying, type HostEnds, isLeaving } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { registeredAddresses } from './registered.ts';
 import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
-import { type Context, demandOutside, differing, must, networksOf } from './shared.ts';
+import { type Context, demandOutside, differing, must, rangesOf } from './shared.ts';
 import { endpointAdded, endpointRemoved } from './sharing.ts';
 import type { Input, Services } from './types.ts';
 
@@ -142,7 +142,7 @@ function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
   }
   if (host.state === 'fenced') demandStaying(host);
   const placed = registeredAddresses(tx, host, key, item);
-  if (sourcePrefixes.length > 0) demandOutside(networksOf(tx), sourcePrefixes);
+  if (sourcePrefixes.length > 0) demandOutside(rangesOf(tx), sourcePrefixes);
   const addresses = item.addresses.map(({ network, address }) => ({
     network,
     address: formatAddress(parseAddress(address)),

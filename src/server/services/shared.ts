@@ -84,13 +84,32 @@ export interface KnownNetwork extends Openness {
   readonly plan: AddressPlan;
 }
 
-/** All networks, the oldest first. */
+/** All networks whose addresses carry ids, the oldest first. Nobody holds anything in flat ones. */
 export function networksOf(tx: ReadTx): KnownNetwork[] {
-  return byAge(tx.list('network')).map(({ name, tenants }) => ({
-    name,
-    plan: tx.ipam.network(name)!.plan,
-    tenants,
-  }));
+  return byAge(tx.list('network')).flatMap(({ name, tenants }) => {
+    const plan = tx.ipam.network(name)?.plan;
+    return plan === undefined ? [] : [{ name, plan, tenants }];
+  });
+}
+
+export interface KnownRange {
+  readonly name: string;
+  readonly cidr: Cidr;
+}
+
+/** The ranges of all networks, flat ones too. */
+export function rangesOf(tx: ReadTx): KnownRange[] {
+  return byAge(tx.list('network')).map(({ name, cidr }) => ({ name, cidr: parseCidr(cidr) }));
+}
+
+/** What needs ids cannot be done in a flat network. */
+export function demandLayout(tx: ReadTx, name: string): void {
+  if (tx.get('network', name)?.layout !== null) return;
+  throw new RomanaError(
+    'network_flat',
+    `Network ${name} is flat: nobody holds ids in it, and no address of it is given out yet; use a network with a layout.`,
+    { details: { network: name } },
+  );
 }
 
 /** Those in which a tenant and its segments have ids. */
@@ -107,19 +126,19 @@ export function networkClosed(network: string, tenant: string): RomanaError {
 }
 
 /** An endpoint that may send from addresses of a network could pass for anybody in it. */
-export function demandOutside(networks: readonly KnownNetwork[], prefixes: readonly string[]): void {
+export function demandOutside(networks: readonly KnownRange[], prefixes: readonly string[]): void {
   for (const [index, text] of prefixes.entries()) {
     const prefix = parseCidr(text);
-    const hit = networks.find((network) => overlaps(network.plan.cidr, prefix));
+    const hit = insideNetwork(networks, prefix);
     if (hit === undefined) continue;
     throw new RomanaError(
       'input_invalid',
-      `Source prefix ${text} overlaps network ${hit.name} (${formatCidr(hit.plan.cidr)}); only prefixes outside every network are allowed.`,
+      `Source prefix ${text} overlaps network ${hit.name} (${formatCidr(hit.cidr)}); only prefixes outside every network are allowed.`,
       { details: { path: `sourcePrefixes.${index}`, network: hit.name } },
     );
   }
 }
 
-export function insideNetwork(networks: readonly KnownNetwork[], cidr: Cidr): KnownNetwork | undefined {
-  return networks.find((network) => overlaps(network.plan.cidr, cidr));
+export function insideNetwork(networks: readonly KnownRange[], cidr: Cidr): KnownRange | undefined {
+  return networks.find((network) => overlaps(network.cidr, cidr));
 }

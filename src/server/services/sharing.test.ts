@@ -59,7 +59,7 @@ for (const [family, more] of [
     await tenants(w, 'a', 'b', 'c');
     await segment(w.services, 'a', 't');
     const { cidr, layout: widths } = await w.services.networkShow(admin, named('main'));
-    const plan = addressPlan(parseCidr(cidr), widths);
+    const plan = addressPlan(parseCidr(cidr), widths!);
     const ids = async (key: string) => decode(plan, parseAddress(addressOf(await endpoint(w.services, key))));
     assert.deepEqual(await ids('a/s/x'), { host: 1, tenant: 1, segment: 1, endpoint: 1 });
     assert.deepEqual(await ids('a/t/x'), { host: 1, tenant: 0, segment: 0, endpoint: 1 });

@@ -1,13 +1,21 @@
 /** From which networks, host ids and blocks a new endpoint gets its addresses. */
 import type { Host } from '#contract/model.ts';
-import { type Address, containsAddress, decode, parseAddress } from '#core/address/index.ts';
+import { type Address, containsAddress, decode, hostRoute, parseAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { numbersIn, type Slot } from '#core/ipam/index.ts';
 import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { demandStaying } from './host-state.ts';
 import { idSpace } from './ids.ts';
-import { type KnownNetwork, must, networkClosed, networksOf } from './shared.ts';
+import {
+  demandLayout,
+  insideNetwork,
+  type KnownNetwork,
+  must,
+  networkClosed,
+  networksOf,
+  rangesOf,
+} from './shared.ts';
 import type { SharedBarrier } from './sharing.ts';
 import type { Input } from './types.ts';
 
@@ -24,6 +32,11 @@ export function slotsFor(
   const segment = must(tx, 'segment', `${where.tenant}/${where.segment}`);
   const host = must(tx, 'host', body.host);
   demandStaying(host);
+  const asked = (body.addresses ?? []).map((text) =>
+    insideNetwork(rangesOf(tx), hostRoute(parseAddress(text))),
+  );
+  for (const name of [...(body.networks ?? []), ...asked.map((range) => range?.name ?? '')])
+    demandLayout(tx, name);
   const all = networksOf(tx);
   const fixed = fixedAddresses(all, body);
   const networks = chosenNetworks(all, body, fixed, where.tenant);

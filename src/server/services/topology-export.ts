@@ -43,7 +43,7 @@ export function exportFile(tx: ReadTx): ExportedFile {
     networks: tx.list('network').map(({ value }) => ({
       name: value.name,
       cidr: value.cidr,
-      layout: formatLayout(value.layout),
+      ...(value.layout === null ? { kind: 'flat' } : { layout: formatLayout(value.layout) }),
       infrastructure: value.infrastructure,
       reserved: value.reserved,
       quarantineSeconds: value.quarantineSeconds,

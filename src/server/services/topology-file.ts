@@ -5,6 +5,7 @@
  * 2. No host id moves: a file under which one would is refused, and `diff` says what is in its way and what to do about it.
  * 3. What `export` answers changes nothing when it is applied.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Host, Network, Topology } from '#contract/model.ts';
 import type { TopologyDiff } from '#contract/topology.ts';
 import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
@@ -141,21 +142,14 @@ const empty: Tree = { groups: [], name: 'default', networks: null };
 /** What a file may say, but the control plane has no place for. */
 function notKept(file: TopologyFile): Issue[] {
   const [, second] = file.topologies ?? [];
-  const topologies: Issue[] =
-    second === undefined
-      ? []
-      : [
-          issue(
-            second.at,
-            'The control plane keeps one topology; put its groups into the first, or its networks beside it.',
-          ),
-        ];
-  const networks = file.networks.flatMap(({ at, layout }): Issue[] =>
-    layout === null
-      ? [issue([...at, 'kind'], 'The control plane keeps no flat networks; leave it out.')]
-      : [],
-  );
-  return [...topologies, ...networks];
+  return second === undefined
+    ? []
+    : [
+        issue(
+          second.at,
+          'The control plane keeps one topology; put its groups into the first, or its networks beside it.',
+        ),
+      ];
 }
 
 function issue(path: Path, message: string, code: Issue['code'] = 'topology_invalid'): Issue {
@@ -166,7 +160,7 @@ function issue(path: Path, message: string, code: Issue['code'] = 'topology_inva
 function changedForGood(file: TopologyFile, known: ReadonlyMap<string, Network>): Issue[] {
   return file.networks.flatMap((network): Issue[] => {
     const old = known.get(network.name);
-    if (old === undefined || network.layout === null) return [];
+    if (old === undefined) return [];
     const instead = 'create another network and delete this one when its endpoints have gone';
     if (formatCidr(network.cidr) !== old.cidr)
       return [
@@ -176,15 +170,10 @@ function changedForGood(file: TopologyFile, known: ReadonlyMap<string, Network>)
           'conflict',
         ),
       ];
-    if (differing(old.layout, network.layout).length > 0) {
-      const at = network.derived ? network.at : [...network.at, 'layout'];
-      return [
-        issue(
-          at,
-          `Network ${old.name} has the layout ${formatLayout(old.layout)}, which cannot change; ${instead}.`,
-          'conflict',
-        ),
-      ];
+    if (!isDeepStrictEqual(old.layout, network.layout)) {
+      const at = network.derived ? network.at : [...network.at, network.layout === null ? 'kind' : 'layout'];
+      const what = old.layout === null ? 'is flat' : `has the layout ${formatLayout(old.layout)}`;
+      return [issue(at, `Network ${old.name} ${what}, which cannot change; ${instead}.`, 'conflict')];
     }
     return [];
   });
@@ -265,7 +254,6 @@ function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network |
   const { name, cidr, layout, infrastructure, quarantineSeconds } = network;
   const tenants = network.tenants && [...network.tenants];
   const reserved = network.reserved?.map(formatCidr);
-  if (layout === null) return [];
   if (old === undefined) {
     at(network.at, () =>
       createNetwork(tx, ctx, {

@@ -234,7 +234,21 @@ test('`show` without a server tells the host ids that an empty control plane giv
         }
       },
     ),
-    { numRuns: 25 },
+    {
+      numRuns: 25,
+      // The last host takes from a reservation that waits for the switches.
+      examples: [
+        [
+          [
+            { growth: undefined, hosts: [undefined] },
+            { growth: 16, hosts: Array<undefined>(4).fill(undefined) },
+            { growth: undefined, hosts: [] },
+          ],
+          ['v4'],
+          [],
+        ],
+      ],
+    },
   );
 });
 

@@ -37,9 +37,15 @@ function objectEvent(kind: Kind, key: string, value: WatchedObjects[Kind]): Watc
 export function seenBy({ host }: WatchFilter, item: FeedItem): WatchEvent | undefined {
   // What shared peers say is in the endpoints too, for those who see all of them.
   if (host === null) return item.kind === 'sharedpeer' ? undefined : item.event;
+  // Flat networks are in no rule, and an older agent could not read them.
+  if (item.kind === 'network' && isFlat(item.event)) return undefined;
   if (item.kind === 'endpoint' || item.kind === 'sharedpeer')
     return item.host === host ? item.event : undefined;
   return item.kind === 'host' && item.key !== host ? item.foreign : item.event;
+}
+
+function isFlat(event: WatchEvent): boolean {
+  return event.type === 'object' && event.kind === 'network' && event.value.layout === null;
 }
 
 export class Feed {

@@ -114,7 +114,7 @@ test('A1 the view in SQL decides, keeps and shows what the view in memory does, 
       const memory = new MemoryIpam(
         networks.map((n) => ({
           name: n.name,
-          plan: addressPlan(parseCidr(n.cidr), n.layout),
+          plan: addressPlan(parseCidr(n.cidr), n.layout!),
           reserved: n.reserved.map(parseCidr),
           quarantineMs: n.quarantineSeconds * 1000,
         })),

@@ -29,10 +29,12 @@ import { type Connection, numberOf, type SqlRow, textOf } from './connection.ts'
 export class NetworkCache {
   readonly #kept = new Map<string, { readonly text: string; readonly network: IpamNetwork }>();
 
-  of(name: string, text: string): IpamNetwork {
+  /** Undefined for flat ones: nothing is given out in them. */
+  of(name: string, text: string): IpamNetwork | undefined {
     const kept = this.#kept.get(name);
     if (kept?.text === text) return kept.network;
     const value = JSON.parse(text) as Network;
+    if (value.layout === null) return undefined;
     const network = {
       name,
       plan: addressPlan(parseCidr(value.cidr), value.layout),
