@@ -8,6 +8,7 @@
  * 3. Stopping leaves rules, links and routes as they are.
  */
 
+import { locationOf } from '#contract/location.ts';
 import type * as m from '#contract/model.ts';
 import { formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -330,7 +331,7 @@ export class Agent {
       if (
         endpoint.phase !== 'removing' ||
         endpoint.allocator !== 'agent' ||
-        endpoint.host !== this.#options.host
+        locationOf(endpoint) !== this.#options.host
       )
         continue;
       if (this.#openAllocator().get(key)?.allocation.uid !== endpoint.uid) continue;

@@ -9,6 +9,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { locationOf } from '#contract/location.ts';
 import type * as m from '#contract/model.ts';
 import {
   addressPlan,
@@ -71,7 +72,7 @@ export function wiredFromView(objects: ViewObjects, host: string): WiredEndpoint
   return [...objects.endpoint]
     .filter(
       ([, endpoint]) =>
-        endpoint.host === host && endpoint.allocator === 'server' && endpoint.phase !== 'removing',
+        locationOf(endpoint) === host && endpoint.allocator === 'server' && endpoint.phase !== 'removing',
     )
     .map(([key, endpoint]) => ({
       key,

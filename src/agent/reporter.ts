@@ -9,6 +9,7 @@
  */
 
 import type { LiveQuestion } from '#contract/live.ts';
+import { locationOf, locationSeqOf } from '#contract/location.ts';
 import type * as m from '#contract/model.ts';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
@@ -179,12 +180,15 @@ export class Reporter {
     const gone: m.HostReport['gone'] = [];
     const phases: m.HostReport['phases'] = [];
     for (const [key, endpoint] of known) {
-      if (endpoint.host !== this.#options.host) continue;
+      if (locationOf(endpoint) !== this.#options.host) continue;
+      const seq = locationSeqOf(endpoint);
       const ref = {
         tenant: endpoint.tenant,
         segment: endpoint.segment,
         name: endpoint.name,
         uid: endpoint.uid,
+        // An older server knows no stays, and of the first one there is nothing to say.
+        ...(seq === 0 ? {} : { locationSeq: seq }),
       };
       const mine = localKeys.get(key);
       const wired = outcome?.phases.get(key);
@@ -234,8 +238,13 @@ function registration(endpoint: WiredEndpoint): { key: string; entry: m.HostRepo
   return { key: endpoint.key, entry };
 }
 
-function saying(entry: { uid: string; phase?: string; message?: string }): string {
-  return `${entry.uid} ${entry.phase ?? ''} ${entry.message ?? ''}`;
+function saying(entry: {
+  uid: string;
+  locationSeq?: number | undefined;
+  phase?: string;
+  message?: string;
+}): string {
+  return `${entry.uid} ${locationSeqOf(entry)} ${entry.phase ?? ''} ${entry.message ?? ''}`;
 }
 
 /** An older pass may have left it out because it did not know it yet, and one that runs now may be wiring it. */

@@ -68,6 +68,13 @@ function reservation(value: unknown): Cell {
   return `${cidr} (pending${Array.isArray(blockers) && blockers.length > 0 ? `: ${many(blockers)}` : ''})`;
 }
 
+/** Where it runs, and its home if that is another host. */
+function whereOf(item: Item): Cell {
+  const home = plain(item['host']);
+  const location = plain(item['location']) ?? home;
+  return location === home ? home : `${String(location)} (home ${String(home)})`;
+}
+
 const addresses: Column = ['ADDRESSES', (item) => many(item['addresses'], (a) => plain(at(a, 'address')))];
 const idColumn: Column = ['IDS', (item) => ids(item['ids'])];
 
@@ -103,7 +110,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
   segment: [['SEGMENT', (item) => nameOf('segment', item)], idColumn],
   endpoint: [
     ['ENDPOINT', (item) => nameOf('endpoint', item)],
-    field('HOST'),
+    ['HOST', whereOf],
     addresses,
     ['ATTACHMENT', (item) => attachment(item['attachment'])],
     field('PHASE'),

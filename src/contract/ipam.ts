@@ -1,5 +1,6 @@
 /** Addresses by themselves: one taken apart, ranges kept back, how many are where, and whether the records agree. */
 import { z } from 'zod';
+import { locationSeq } from './location.ts';
 import { Allocator, cidrText } from './model.ts';
 
 export const ReservationInput = z
@@ -40,6 +41,7 @@ export const DecodedAddress = z
       .string()
       .nullable()
       .describe('Host where its endpoint runs; `host` is the home, which the address names'),
+    locationSeq: locationSeq.optional().describe('Absent: no endpoint has the address'),
   })
   .meta({ id: 'DecodedAddress' });
 

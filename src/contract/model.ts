@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { Attachment } from './attachment.ts';
 import { Generation, HostState, RetiringId } from './lifecycle.ts';
 import { Live, LiveQuestion } from './live.ts';
+import { location, locationSeq } from './location.ts';
 import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
 
 export * from './attachment.ts';
@@ -269,6 +270,7 @@ export const Endpoint = z
     segment: name,
     name: endpointName,
     host: z.string(),
+    ...location,
     addresses: z.array(EndpointAddress),
     attachment: Attachment,
     sourcePrefixes: z.array(z.string()),
@@ -281,6 +283,8 @@ export const Endpoint = z
 
 /** What an agent tells the control plane: whole for `applied` and `problems`, differences for endpoints, all in one transaction. */
 const endpointRef = { tenant: name, segment: name, name: endpointName, uid: z.string().max(64) };
+/** Which stay of the endpoint on the host is spoken of; absent: the first. */
+const stay = { locationSeq: locationSeq.optional() };
 export const HostReport = z
   .strictObject({
     applied: Position.nullable().describe('Position up to which the kernel agrees with the control plane'),
@@ -305,6 +309,7 @@ export const HostReport = z
       .array(
         z.strictObject({
           ...endpointRef,
+          ...stay,
           phase: z.enum(['pending', 'ready', 'failed']),
           message: z.string().max(1024),
         }),
@@ -312,7 +317,7 @@ export const HostReport = z
       .max(1000)
       .default([]),
     gone: z
-      .array(z.strictObject(endpointRef))
+      .array(z.strictObject({ ...endpointRef, ...stay }))
       .max(1000)
       .default([])
       .describe('Endpoints removed from the kernel'),

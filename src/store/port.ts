@@ -29,7 +29,10 @@ export interface Row<K extends StoredKind> {
   readonly created: number;
 }
 
-/** One object's change. `value` null: deleted. `host` is the endpoint's or shared peer's host, also for a deleted one; null for other kinds. */
+/**
+ * One object's change. `value` null: deleted. `host` is the endpoint's location or the shared peer's host, also for a
+ * deleted one; null for other kinds. An endpoint that changed its location is two changes: deleted for the old one, and its new value.
+ */
 export interface Change {
   readonly revision: number;
   /** Order within the revision, from 0. */
@@ -46,7 +49,7 @@ export interface ListOptions {
   /** Only keys after this one (paging). */
   readonly after?: string;
   readonly limit?: number;
-  /** Only objects of this host (kinds endpoint and sharedpeer only). */
+  /** Only objects of this host (kinds endpoint, by location, and sharedpeer only). */
   readonly host?: string;
 }
 
@@ -60,9 +63,9 @@ export interface ReadTx {
   /** In key order. */
   list<K extends StoredKind>(kind: K, options?: ListOptions): Row<K>[];
   count(kind: StoredKind, options?: { readonly prefix?: string; readonly host?: string }): number;
-  /** Endpoints of each host that has any. */
+  /** Endpoints on each host that has any. */
   endpointCounts(): ReadonlyMap<string, number>;
-  /** Hosts of the endpoints whose keys begin with the prefix, each once. */
+  /** Locations of the endpoints whose keys begin with the prefix, each once. */
   hostsOf(prefix: string): string[];
   /** Live allocations inside the range, in address order. */
   allocationsIn(

@@ -1,5 +1,6 @@
 /** What an address says, and who answers to it. */
 import type { DecodedAddress } from '#contract/ipam.ts';
+import { locationOf, locationSeqOf } from '#contract/location.ts';
 import type { Network } from '#contract/model.ts';
 import {
   type Address,
@@ -38,6 +39,7 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
         const { name, plan } = network;
         const ipam = tx.ipam.network(name)!;
         const endpoint = tx.ipam.ownerOf(name, address) ?? null;
+        const recorded = endpoint === null ? undefined : tx.get('endpoint', endpoint);
         const host = tx.holderOf(idSpace('host', name), ids.host) ?? null;
         const held = host === null ? undefined : tx.get('host', host)?.ids;
         const allocator = held?.find((entry) => entry.network === name && entry.id === ids.host)?.allocator;
@@ -78,7 +80,8 @@ export function addressServices({ store, steadyNow }: Context): Pick<Services, '
           quarantinedUntil: resting ? new Date(until).toISOString() : null,
           reservedBy: reserved === undefined ? null : formatCidr(reserved),
           allocator: allocator ?? null,
-          location: endpoint === null ? null : (tx.get('endpoint', endpoint)?.host ?? null),
+          location: recorded === undefined ? null : locationOf(recorded),
+          ...(recorded === undefined ? {} : { locationSeq: locationSeqOf(recorded) }),
         };
       }),
   };

@@ -21,6 +21,7 @@ import {
   type Observed,
 } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
+import { awayFrom } from './locations.ts';
 
 interface Known {
   readonly uid: string;
@@ -171,9 +172,14 @@ export function digestOf(set: readonly Living[]): { count: number; hash: string 
 }
 
 function recordedSets(tx: ReadTx, host: string): LiveSets {
-  const endpoints = tx.list('endpoint', { host }).map(({ key, value }) => ({ key, value }));
-  const pick = (wanted: (endpoint: Endpoint) => boolean): Living[] =>
-    endpoints
+  const located = tx.list('endpoint', { host }).map(({ key, value }) => ({ key, value }));
+  // Who gave out an address keeps it in its journal, wherever it lives.
+  const away = awayFrom(tx, host).flatMap((key) => tx.row('endpoint', key) ?? []);
+  const home = [...located.filter(({ value }) => value.host === host), ...away].sort((a, b) =>
+    a.key < b.key ? -1 : 1,
+  );
+  const pick = (from: typeof located, wanted: (endpoint: Endpoint) => boolean): Living[] =>
+    from
       .filter(({ value }) => wanted(value))
       .map(({ key, value: { uid, addresses } }) => ({
         key,
@@ -181,8 +187,8 @@ function recordedSets(tx: ReadTx, host: string): LiveSets {
         addresses: addresses.map(({ address }) => address),
       }));
   return {
-    held: pick(({ allocator, phase }) => allocator === 'agent' && phase !== 'removing'),
-    wired: pick(({ phase }) => phase === 'ready'),
+    held: pick(home, ({ allocator, phase }) => allocator === 'agent' && phase !== 'removing'),
+    wired: pick(located, ({ phase }) => phase === 'ready'),
   };
 }
 

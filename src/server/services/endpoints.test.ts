@@ -318,6 +318,7 @@ test('E12 lists are by tenant, segment and host, and an address explains itself'
     reservedBy: null,
     allocator: 'server',
     location: 'h1',
+    locationSeq: 0,
   });
   const six6 = await explain('fd10:1:9:1::1');
   assert.deepEqual([six6.host, six6.tenant, six6.segment, six6.endpoint], ['h1', null, null, null]);

@@ -1,4 +1,5 @@
 /** Endpoints whose addresses the server gives out. Those of agents come in through reports.ts. */
+import { locationOf } from '#contract/location.ts';
 import type { Endpoint } from '#contract/model.ts';
 import { formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -9,7 +10,8 @@ import { actorOf } from '../caller.ts';
 import { allocateGrowing } from './allocate.ts';
 import { noLongerEmpty } from './empty-ids.ts';
 import type { Growth } from './growth.ts';
-import { type HostEnds, isDrained } from './host-state.ts';
+import type { HostEnds } from './host-state.ts';
+import { endDrained, forgetAway, located } from './locations.ts';
 import {
   answerList,
   born,
@@ -50,7 +52,7 @@ export function endpointServices(
           growth.settle(tx, body.host);
           return create(tx, ctx, shared, params, body, birth);
         });
-        if (made !== undefined) return made;
+        if (made !== undefined) return located(made);
         // Routes take as long as the slowest host; two networks may need one after the other.
         if (turn === 3 || !(await growth.settled(body.host)))
           throw store.read((tx) => growth.refusal(tx, body.host));
@@ -61,12 +63,14 @@ export function endpointServices(
         const prefix =
           tenant === undefined ? '' : segment === undefined ? `${tenant}/` : `${tenant}/${segment}/`;
         const rows = tx.list('endpoint', { prefix, ...(host === undefined ? {} : { host }) });
-        return answerList(
+        const { items, revision } = answerList(
           segment === undefined ? rows : rows.filter((row) => row.value.segment === segment),
           tx,
         );
+        return { items: items.map(located), revision };
       }),
-    endpointShow: async (_, { params }) => store.read((tx) => must(tx, 'endpoint', endpointKey(params))),
+    endpointShow: async (_, { params }) =>
+      store.read((tx) => located(must(tx, 'endpoint', endpointKey(params)))),
     endpointUpdate: (caller, { params, query, body }) =>
       store.transaction(actorOf(caller), (tx) => {
         const key = endpointKey(params);
@@ -78,9 +82,9 @@ export function endpointServices(
           attachment: body.attachment ?? old.attachment,
           sourcePrefixes: body.sourcePrefixes ?? old.sourcePrefixes,
         };
-        if (differing(old, next).length === 0) return old;
+        if (differing(old, next).length === 0) return located(old);
         demandOutside(rangesOf(tx), next.sourcePrefixes);
-        return tx.put('endpoint', key, { ...next, phase: 'pending', message: '' });
+        return located(tx.put('endpoint', key, { ...next, phase: 'pending', message: '' }));
       }),
     endpointDelete: (caller, { params, query }) =>
       store.transaction(actorOf(caller), (tx) => {
@@ -89,16 +93,13 @@ export function endpointServices(
         checkGuard('endpoint', key, old.revision, query);
         if (old.phase === 'removing') return undefined;
         // Nothing of it can be in a kernel before an agent ever ran there.
-        const host = tx.get('host', old.host);
+        const host = tx.get('host', locationOf(old));
         if (host?.joined === true) {
           tx.put('endpoint', key, { ...old, phase: 'removing', message: '' });
           return undefined;
         }
         finishRemoval(tx, old, ctx.steadyNow());
-        if (host !== undefined && isDrained(tx, host)) {
-          ends.remove(tx, host);
-          ends.settle(tx);
-        }
+        endDrained(tx, old, ends);
         return undefined;
       }),
   };
@@ -155,6 +156,7 @@ export function finishRemoval(tx: Tx, endpoint: Endpoint, now: number): void {
   if (endpoint.allocator === 'agent') tx.forgetAddresses(key);
   else for (const event of decideRelease(tx.ipam, key, { uid: endpoint.uid }, now)) tx.applyIpam(event);
   tx.delete('endpoint', key);
+  forgetAway(tx, endpoint);
   endpointRemoved(tx, endpoint);
 }
 

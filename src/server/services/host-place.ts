@@ -5,6 +5,7 @@ import type { Labels } from '#core/plan/topology/index.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { allocatorOf, firstHostId, type Granted, letGoHostIds, recordOf, reservedFor } from './host-ids.ts';
 import { idSpace } from './ids.ts';
+import { awayFrom } from './locations.ts';
 import { type KnownNetwork, nameSome, networksOf } from './shared.ts';
 import { groupsOf, leafForLabels, leafOf, leavesOf, suits, topologyOf } from './topology.ts';
 
@@ -22,7 +23,8 @@ export function placedByLabels(tx: ReadTx, host: string): boolean {
 /** The host under labels that it got just now: where it was, or in another group with other ids. */
 export function replaced(tx: Tx, host: Host): Host {
   if (suits(tx, host, host.labels)) return host;
-  const endpoints = tx.list('endpoint', { host: host.name, limit: 11 }).map(({ key }) => key);
+  const here = tx.list('endpoint', { host: host.name, limit: 11 }).map(({ key }) => key);
+  const endpoints = [...here, ...awayFrom(tx, host.name)];
   const refuse = (why: string): never => {
     throw new RomanaError(
       'in_use',

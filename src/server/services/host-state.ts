@@ -1,7 +1,7 @@
 /** What the state of a host forbids. The states and how they end: host-end.ts. */
 import type { Host } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
-import type { ReadTx, Tx } from '#store/port.ts';
+import type { Tx } from '#store/port.ts';
 
 /** Taking a host out of the store, and letting go on what waited for it. */
 export interface HostEnds {
@@ -23,9 +23,4 @@ export function demandStaying(host: Pick<Host, 'name' | 'state'>): void {
   throw new RomanaError('host_leaving', `Host ${host.name} ${what}; use another host.`, {
     details: { host: host.name, state: host.state },
   });
-}
-
-/** A draining host without an agent is gone with its last endpoint. */
-export function isDrained(tx: ReadTx, host: Host): boolean {
-  return host.state === 'draining' && !host.joined && tx.count('endpoint', { host: host.name }) === 0;
 }

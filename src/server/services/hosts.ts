@@ -9,7 +9,7 @@ import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
 import { generationKind } from './generations.ts';
 import type { Growth } from './growth.ts';
-import { endHost } from './host-end.ts';
+import { endForeign, endHost } from './host-end.ts';
 import {
   allocatorOf,
   demandLeaf,
@@ -64,6 +64,7 @@ type Mine =
 export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): HostEnds {
   return {
     remove(tx, host) {
+      endForeign(tx, host, ctx.steadyNow());
       rememberPlace(tx, host);
       letGoHostIds(tx, host);
       for (const address of host.addresses) tx.letGo(underlay, address);

@@ -2,6 +2,7 @@
  * Reports of agents: how far the kernel of their host agrees, what went wrong, which endpoints they made and which are gone.
  * Everything in one report is one transaction; a report that changes nothing is none.
  */
+import { locationOf, locationSeqOf } from '#contract/location.ts';
 import type { Endpoint, Host, Problem } from '#contract/model.ts';
 import type { AnswerOf } from '#contract/operations.ts';
 import { formatAddress, parseAddress } from '#core/address/index.ts';
@@ -16,6 +17,7 @@ import type { Growth } from './growth.ts';
 import { hasLeft } from './host-end.ts';
 import { demandStaying, type HostEnds, isLeaving } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
+import { endDrained } from './locations.ts';
 import { registeredAddresses } from './registered.ts';
 import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
 import { type Context, demandOutside, differing, must, rangesOf } from './shared.ts';
@@ -23,6 +25,7 @@ import { endpointAdded, endpointRemoved } from './sharing.ts';
 import type { Input, Services } from './types.ts';
 
 type Report = Input<'hostReport'>['body'];
+type Gone = Report['gone'][number];
 type Registered = Report['registered'][number];
 type Answer = AnswerOf<'hostReport'>;
 type Rejected = { tenant: string; segment: string; name: string; error: Problem };
@@ -75,7 +78,7 @@ export function reportServices(
         heardGeneration(tx, current, body)?.(tx);
         persist?.(tx);
         // Gone first: a name that was removed and made again in one report is a new endpoint.
-        for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow());
+        for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow(), ends);
         const refused = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
@@ -94,18 +97,20 @@ export function reportServices(
   };
 }
 
-/** Reports speak of one incarnation of an endpoint on the reporter's own host; of anything else they are late, and are ignored. */
-function ownEndpoint(tx: Tx, host: string, ref: Report['gone'][number]): Endpoint | undefined {
+/** Reports speak of one incarnation of an endpoint and of one stay of it on the reporter's own host; of anything else they are late, and are ignored. */
+function ownEndpoint(tx: Tx, host: string, ref: Gone): Endpoint | undefined {
   const endpoint = tx.get('endpoint', endpointKey(ref));
-  return endpoint?.uid === ref.uid && endpoint.host === host ? endpoint : undefined;
+  const here = endpoint?.uid === ref.uid && locationOf(endpoint) === host;
+  return here && locationSeqOf(endpoint) === locationSeqOf(ref) ? endpoint : undefined;
 }
 
-function acceptGone(tx: Tx, host: string, ref: Report['gone'][number], now: number): void {
+function acceptGone(tx: Tx, host: string, ref: Gone, now: number, ends: HostEnds): void {
   const endpoint = ownEndpoint(tx, host, ref);
   if (endpoint === undefined) return;
   // What the server gave and nobody asked to remove stays wanted; the agent makes it again.
   if (endpoint.allocator === 'server' && endpoint.phase !== 'removing') return;
   finishRemoval(tx, endpoint, now);
+  endDrained(tx, endpoint, ends);
 }
 
 function acceptPhase(tx: Tx, host: string, ref: Report['phases'][number]): void {
@@ -128,16 +133,23 @@ function register(tx: Tx, ctx: Context, host: Host, item: Registered): Rejected[
   }
 }
 
+/** One that has been elsewhere is replaced only after its end was reported: a registration does not say of which stay it speaks. */
+function isReplaceable(existing: Endpoint, host: string, uid: string): boolean {
+  const mine = existing.allocator === 'agent' && existing.host === host && locationOf(existing) === host;
+  return mine && (existing.uid === uid || locationSeqOf(existing) === 0);
+}
+
 /** Everything is checked before the first write, because a refusal does not undo what the transaction wrote before. */
 function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
   const { tenant, segment, name, uid, attachment, sourcePrefixes } = item;
   const key = endpointKey(item);
   const existing = tx.get('endpoint', key);
-  if (existing !== undefined && (existing.host !== host.name || existing.allocator !== 'agent')) {
+  if (existing !== undefined && !isReplaceable(existing, host.name, uid)) {
+    const where = locationOf(existing);
     throw new RomanaError(
       'already_exists',
-      `Endpoint ${key} exists on host ${existing.host}, with addresses given out by the ${existing.allocator}.`,
-      { details: { key, host: existing.host, allocator: existing.allocator } },
+      `Endpoint ${key} exists on host ${where}, with addresses given out by the ${existing.allocator}.`,
+      { details: { key, host: where, allocator: existing.allocator } },
     );
   }
   if (host.state === 'fenced') demandStaying(host);

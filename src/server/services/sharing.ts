@@ -9,6 +9,7 @@
  * 3. An address under the shared identity goes to another segment only when every host with an agent has acknowledged the revision at
  *    which it was taken from its last owner; to the same segment at any time. Quarantine comes on top.
  */
+import { locationOf } from '#contract/location.ts';
 import type { Endpoint, Host, Tenant } from '#contract/model.ts';
 import type { SharedPeer } from '#contract/watch.ts';
 import { parseAddress } from '#core/address/index.ts';
@@ -39,25 +40,26 @@ const peerKey = (
 ): string => `${host}/${tenant}/${segment}/${uid}`;
 const formerKey = ({ network, hostId, endpointId }: Placed): string => `${network}/${hostId}/${endpointId}`;
 
-/** After a new endpoint was put. */
+/** After an endpoint was put, new or at another location. */
 export function endpointAdded(tx: Tx, endpoint: Endpoint): void {
   const tenant = tx.get('tenant', endpoint.tenant);
   if (tenant === undefined) return;
   const placed = sharedAddresses(tx, endpoint);
+  const host = locationOf(endpoint);
   if (placed.length > 0) {
     for (const one of placed)
       if (tx.row(formerKind, formerKey(one)) !== undefined) tx.delete(formerKind, formerKey(one));
-    const { host, segment, uid } = endpoint;
+    const { segment, uid } = endpoint;
     const networks = new Set(placed.map(({ network }) => network));
     const addresses = endpoint.addresses.filter(({ network }) => networks.has(network));
     const record: Omit<SharedRecord, 'revision'> = { host, tenant: tenant.name, segment, addresses, uid };
     tx.put(sharedKind, keyOf(endpoint), record);
     for (const other of hostsInNeed(tx, tenant)) if (other !== host) tellOne(tx, other, record);
   }
-  if (tenant.isolation !== 'open' && countOn(tx, endpoint) === 1) tell(tx, endpoint.host, tenant.name);
+  if (tenant.isolation !== 'open' && countOn(tx, endpoint) === 1) tell(tx, host, tenant.name);
 }
 
-/** After an endpoint was deleted, or before another incarnation of it is put. */
+/** After an endpoint (as it was) was deleted or put at another location, or before another incarnation of it is put. */
 export function endpointRemoved(tx: Tx, endpoint: Endpoint): void {
   const key = keyOf(endpoint);
   const record = tx.get(sharedKind, key) as SharedRecord | undefined;
@@ -74,7 +76,8 @@ export function endpointRemoved(tx: Tx, endpoint: Endpoint): void {
     }
   }
   const isolation = tx.get('tenant', endpoint.tenant)?.isolation;
-  if (isolation !== 'open' && countOn(tx, endpoint) === 0) untell(tx, `${endpoint.host}/${endpoint.tenant}/`);
+  if (isolation !== 'open' && countOn(tx, endpoint) === 0)
+    untell(tx, `${locationOf(endpoint)}/${endpoint.tenant}/`);
 }
 
 /** After the isolation of a tenant changed: open ones are told everywhere. */
@@ -100,8 +103,8 @@ function hostsInNeed(tx: ReadTx, { name, isolation }: Tenant): string[] {
   return isolation === 'open' ? tx.list('host').map(({ key }) => key) : tx.hostsOf(`${name}/`);
 }
 
-function countOn(tx: ReadTx, { tenant, host }: Endpoint): number {
-  return tx.count('endpoint', { prefix: `${tenant}/`, host });
+function countOn(tx: ReadTx, endpoint: Endpoint): number {
+  return tx.count('endpoint', { prefix: `${endpoint.tenant}/`, host: locationOf(endpoint) });
 }
 
 function tell(tx: Tx, host: string, tenant: string): void {

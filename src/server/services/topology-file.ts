@@ -29,6 +29,7 @@ import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocatorOf } from './host-ids.ts';
 import { changeHost, createHost } from './hosts.ts';
+import { awayFrom } from './locations.ts';
 import { changeNetwork, createNetwork } from './networks.ts';
 import { type Context, differing, nameSome, networksOf } from './shared.ts';
 import { groupsOf, leavesOf, staysIn, storeTopology, type Tree, topologyOf, treeOf } from './topology.ts';
@@ -243,9 +244,12 @@ function inTheWay(
   const endpoints: string[] = [];
   let endpointCount = 0;
   for (const { name } of hosts) {
-    endpointCount += tx.count('endpoint', { host: name });
+    const away = awayFrom(tx, name);
+    endpointCount += tx.count('endpoint', { host: name }) + away.length;
     const room = most - endpoints.length;
-    if (room > 0) endpoints.push(...tx.list('endpoint', { host: name, limit: room }).map(({ key }) => key));
+    if (room <= 0) continue;
+    const here = tx.list('endpoint', { host: name, limit: room }).map(({ key }) => key);
+    endpoints.push(...[...here, ...away].slice(0, room));
   }
   return { blocked: { hosts, endpoints, endpointCount }, settled };
 }

@@ -2,6 +2,7 @@
  * What one subscriber is told, as a sequence that is worked out only as fast as it is taken. Between two events the store may move
  * on; nothing is kept for a slow subscriber but the place where it stands.
  */
+import { locationOf } from '#contract/location.ts';
 import { kinds, type WatchEvent } from '#contract/watch.ts';
 import type { Position, Store } from '#store/port.ts';
 import { type Feed, itemOf, seenBy } from './feed.ts';
@@ -98,7 +99,7 @@ function* snapshot(store: Store, feed: Feed, filter: WatchFilter): Generator<Wat
       };
       const rows = store.read((tx) => tx.list(kind, options));
       for (const { key, value, revision: changed } of rows) {
-        const owner = 'host' in value ? value.host : null;
+        const owner = 'host' in value ? locationOf(value) : null;
         const item = itemOf({ revision: changed, kind, key, value, host: owner });
         const event = seenBy(filter, item);
         if (event === undefined) continue;

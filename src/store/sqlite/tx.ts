@@ -1,4 +1,5 @@
 /** What the work of one transaction (or one read) sees. */
+import { locationOf } from '#contract/location.ts';
 import type { Kind, WatchedObjects } from '#contract/watch.ts';
 import type { Address, Cidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -186,10 +187,7 @@ export class SqlTx extends SqlReadTx implements Tx {
     const revision = hidden ? numberOf(old?.['revision']) + 1 : this.revision;
     const kept = (hidden ? value : { ...(value as object), revision }) as Stored<K>;
     const text = JSON.stringify(kept);
-    const host =
-      kind === 'endpoint' || kind === 'sharedpeer'
-        ? (kept as WatchedObjects['endpoint' | 'sharedpeer']).host
-        : null;
+    const host = hostOf(kind, kept);
     this.c.run(
       `INSERT INTO objects (kind, key, revision, created, host, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
        ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, host = excluded.host, value = excluded.value`,
@@ -200,6 +198,9 @@ export class SqlTx extends SqlReadTx implements Tx {
       host,
       text,
     );
+    // The host that it was on hears that it is there no more.
+    const left = old === undefined || old['host'] === null ? null : textOf(old['host']);
+    if (left !== null && left !== host) this.#log(kind as Kind, key, null, left);
     if (!hidden) this.#log(kind as Kind, key, text, host);
     return kept;
   }
@@ -270,6 +271,12 @@ export class SqlTx extends SqlReadTx implements Tx {
       now,
     );
   }
+}
+
+/** Who is told of it. */
+function hostOf(kind: StoredKind, value: unknown): string | null {
+  if (kind === 'endpoint') return locationOf(value as WatchedObjects['endpoint']);
+  return kind === 'sharedpeer' ? (value as WatchedObjects['sharedpeer']).host : null;
 }
 
 function range(options: { readonly prefix?: string; readonly after?: string }): { from: string; to: string } {
