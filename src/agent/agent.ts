@@ -28,6 +28,7 @@ import { bareReport, Generation, withdrawn } from './generation.ts';
 import { Waiting, wantedIds } from './growth.ts';
 import { holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
+import { isUndisputed } from './listed.ts';
 import { wiredOf } from './live.ts';
 import type { ObjectStatus } from './ports.ts';
 import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
@@ -157,6 +158,7 @@ export class Agent {
           wired: outcome?.applied === true ? wiredOf(this.#wired(view), outcome) : null,
           wanted,
           generation: generation.said,
+          undisputed: isUndisputed(this.#openAllocator(), this.#local(), view.objects, host),
         };
       },
     });

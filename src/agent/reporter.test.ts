@@ -53,6 +53,7 @@ function stateOf(
     wired: null,
     generation: { id: 'g', seq: 0 },
     wanted: [],
+    undisputed: true,
   };
 }
 
@@ -349,5 +350,38 @@ test('a server that asks for nothing is told no more, and after a failure nothin
   // The one that is tried again asks for nothing; then it is asked once more, and no longer.
   answers.push(lost, asks);
   assert.deepEqual([await told(), await told(), await told()], [false, true, false]);
+  reporter.stop();
+});
+
+test('what the lost state was told is told again to a restored one; all is listed when all was told, and none of it disputed', async () => {
+  const all = setup(stateOf([], [mine('e')]));
+  const say = async (): Promise<m.HostReport> => {
+    all.reporter.wake();
+    await all.sim.run(1);
+    return all.sent.at(-1)!;
+  };
+  assert.deepEqual((await say()).listed, at(10));
+  const restored = { ...all.state!, view: { ...all.state!.view, position: at(3, 'restored') } };
+  all.state = restored;
+  const again = await say();
+  assert.deepEqual(named(again.registered), ['e']);
+  assert.deepEqual(again.listed, at(3, 'restored'));
+  all.state = { ...restored, undisputed: false };
+  assert.equal((await say()).listed, null);
+  all.reporter.stop();
+});
+
+test('a journal that does not fit into one report is listed with the last of them', async () => {
+  const many = Array.from({ length: 501 }, (_, n) => mine(`e${n}`));
+  const { sim, reporter, sent } = setup(stateOf([], many));
+  reporter.wake();
+  await sim.run(1);
+  assert.deepEqual(
+    sent.map(({ registered, listed }) => [registered.length, listed]),
+    [
+      [500, null],
+      [1, at(10)],
+    ],
+  );
   reporter.stop();
 });

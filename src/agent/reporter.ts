@@ -48,6 +48,8 @@ export interface ReportState {
   /** Networks in which the host should hold more ids. */
   readonly wanted: Wanted;
   readonly generation: NonNullable<m.HostReport['generation']>;
+  /** What is held is all in `local`, and none of it has an id that is another's. */
+  readonly undisputed: boolean;
 }
 
 /** More are not listed; nothing is acknowledged then. */
@@ -60,8 +62,12 @@ export class Reporter {
   readonly #options: ReporterOptions;
   /** What the server asked for: an older one does not, and would refuse it. */
   #question: LiveQuestion | null = null;
+  /** The last report was refused or lost: this one has only what any server takes. */
+  #plain = false;
   /** What was last said of each endpoint, by kind and key. */
   readonly #sent = new Map<string, { readonly text: string; readonly at: number }>();
+  /** Of the view that it was said against. */
+  #incarnation = '';
   #rejected = new Map<string, m.Problem>();
   #lastReport = '';
   /** Monotonic time; looks that find nothing to say do not put it off. */
@@ -99,10 +105,12 @@ export class Reporter {
       try {
         await this.#report();
         this.#failures = 0;
+        this.#plain = false;
       } catch (error) {
         this.#failures++;
         // Whatever was wrong with it, the next one is such as any server takes.
         this.#question = null;
+        this.#plain = true;
         this.#options.log.warn(
           { error: describe(error) },
           'the control plane did not take the report; trying again',
@@ -162,6 +170,9 @@ export class Reporter {
       const last = this.#sent.get(`${kind} ${key}`);
       return last === undefined || last.text !== saying(entry) || now - last.at >= resendMs;
     };
+    // What the lost state was told, a restored one has not heard.
+    if (view.position.incarnation !== this.#incarnation) this.#sent.clear();
+    this.#incarnation = view.position.incarnation;
     const known = view.objects.endpoint;
     const localKeys = new Map(local.map((endpoint) => [endpoint.key, endpoint]));
     // A report whose answer was lost may have been accepted: what the server shows counts.
@@ -218,6 +229,9 @@ export class Reporter {
       registered: registered.slice(0, batch),
       phases: phases.slice(0, batch),
       gone: gone.slice(0, batch),
+      ...(this.#plain
+        ? {}
+        : { listed: state.undisputed && registered.length <= batch ? view.position : null }),
       ...(wanted.length === 0 ? {} : { wanted: [...wanted] }),
       ...(this.#question === null ? {} : { live: liveOf(local, state.wired, this.#question) }),
     };

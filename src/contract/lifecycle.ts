@@ -7,6 +7,29 @@ export const HostState = z
   .describe(
     'draining: nothing new is placed there, and it is gone when its agent holds nothing; fenced: declared dead, cut off by the others. Absent: active',
   );
+/** A position in the stream of changes. A restored or imported store has a new incarnation. */
+export const Position = z
+  .object({ incarnation: z.string().max(64), revision: z.int().min(0) })
+  .meta({ id: 'Position' });
+/** What of a report the ownership of ids rests on. */
+export const ownership = {
+  acknowledged: Position.nullable()
+    .default(null)
+    .describe(
+      'Position that is applied and kept on disk: nothing older comes back, whatever happens to the agent',
+    ),
+  listed: Position.nullable()
+    .optional()
+    .describe(
+      'Position against which the whole journal has been told; null: more is to come, or some of it has ids of others',
+    ),
+  holds: z.int().min(0).default(0).describe('Endpoints that journal or kernel of the host may hold'),
+  orphans: z
+    .array(z.strictObject({ network: name, tenant: z.int().min(0), segment: z.int().min(0) }))
+    .max(4096)
+    .default([])
+    .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+};
 /** Names the history that an agent's journal is. */
 export const Generation = z
   .strictObject({
@@ -43,5 +66,15 @@ export const RetiringId = z
   })
   .meta({ id: 'RetiringId' });
 
+/** A restored control plane does not know what was given out after the copy was made. */
+export const Waiting = z
+  .object({
+    since: z.string(),
+    hosts: z.array(z.string()).describe('Hosts that have not said yet what they hold'),
+  })
+  .describe('Nothing is given out until these hosts are heard, gone or fenced')
+  .meta({ id: 'Waiting' });
+
 export type HostDeletion = z.infer<typeof HostDeletion>;
+export type Position = z.infer<typeof Position>;
 export type RetiringId = z.infer<typeof RetiringId>;

@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { Attachment } from './attachment.ts';
-import { Generation, HostState, RetiringId } from './lifecycle.ts';
+import { Generation, HostState, ownership, Position, RetiringId, Waiting } from './lifecycle.ts';
 import { Live, LiveQuestion } from './live.ts';
 import { location, locationSeq } from './location.ts';
 import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
@@ -185,10 +185,6 @@ export const HostIdInput = z
   })
   .meta({ id: 'HostIdInput' });
 export const Problem = z.object({ code: z.string(), message: z.string() }).meta({ id: 'Problem' });
-/** A position in the stream of changes. A restored or imported store has a new incarnation. */
-export const Position = z
-  .object({ incarnation: z.string().max(64), revision: z.int().min(0) })
-  .meta({ id: 'Position' });
 export const Host = z
   .object({
     name,
@@ -321,17 +317,7 @@ export const HostReport = z
       .max(1000)
       .default([])
       .describe('Endpoints removed from the kernel'),
-    acknowledged: Position.nullable()
-      .default(null)
-      .describe(
-        'Position that is applied and kept on disk: nothing older comes back, whatever happens to the agent',
-      ),
-    holds: z.int().min(0).default(0).describe('Endpoints that journal or kernel of the host may hold'),
-    orphans: z
-      .array(z.strictObject({ network: name, tenant: z.int().min(0), segment: z.int().min(0) }))
-      .max(4096)
-      .default([])
-      .describe('Ids in held addresses that the tenant or segment of the endpoint does not have (any more)'),
+    ...ownership,
     generation: Generation.optional().describe('Absent: an older agent'),
     wanted: z
       .array(z.strictObject({ network: name, ids: z.int().min(1).max(65536) }))
@@ -376,6 +362,7 @@ export const Status = z
     }),
     hosts: z.array(HostStatus),
     retiring: z.array(RetiringId).default([]).describe('Ids of deleted tenants and segments not free yet'),
+    waiting: Waiting.optional().describe('Absent: ids and addresses are given out'),
   })
   .meta({ id: 'Status' });
 export const Identity = z
@@ -413,7 +400,6 @@ export type Endpoint = z.infer<typeof Endpoint>;
 export type EndpointInput = z.infer<typeof EndpointInput>;
 export type EndpointChange = z.infer<typeof EndpointChange>;
 export type EndpointAddress = z.infer<typeof EndpointAddress>;
-export type Position = z.infer<typeof Position>;
 export type Problem = z.infer<typeof Problem>;
 export type Status = z.infer<typeof Status>;
 export type Identity = z.infer<typeof Identity>;

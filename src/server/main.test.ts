@@ -115,6 +115,48 @@ test('a restart keeps authority, tokens, certificates and positions', async (t) 
   assert.equal(readFileSync(server.running.clientFile, 'utf8'), file);
 });
 
+test('a restored copy of the database begins a new incarnation, and gives out nothing until the host is heard', async (t) => {
+  const dataDir = temporary(t, 'romana-restored-');
+  const config = checkConfig({ dataDir, listen: local });
+  const start = async (newIncarnation = false) => {
+    const running = await runServer(config, { log: quiet, newIncarnation });
+    t.after(() => running.stop());
+    const { client, close } = clientOf(dataDir);
+    t.after(close);
+    return { running, client };
+  };
+  const params = { tenant: 't1', segment: 's1' };
+  const first = await start();
+  await furnish(first.client);
+  const before = await first.client.status();
+  await first.running.stop();
+  const path = join(dataDir, 'romana.db');
+  const copy = readFileSync(path);
+
+  const lost = await start();
+  const given = await lost.client.endpointCreate({ params, body: { name: 'lost', host: 'h1' } });
+  await lost.running.stop();
+  writeFileSync(path, copy);
+
+  const restored = await start(true);
+  const after = await restored.client.status();
+  assert.notEqual(after.incarnation, before.incarnation);
+  assert.equal(after.revision, before.revision);
+  assert.deepEqual(after.waiting?.hosts, ['h1', 'h2']);
+  const again = () => restored.client.endpointCreate({ params, body: { name: 'new', host: 'h1' } });
+  await assert.rejects(again(), { code: 'unavailable', details: { waitingFor: ['h1', 'h2'] } });
+  await restored.running.stop();
+
+  // The option is for one start; what it began goes on.
+  const next = await start();
+  assert.equal((await next.client.status()).incarnation, after.incarnation);
+  for (const name of ['h1', 'h2']) await next.client.hostDelete({ params: { name }, query: {} });
+  assert.equal((await next.client.status()).waiting, undefined);
+  await next.client.hostCreate({ body: { name: 'h1', addresses: ['192.0.2.1'] } });
+  const made = await next.client.endpointCreate({ params, body: { name: 'new', host: 'h1' } });
+  assert.equal(made.addresses.length, given.addresses.length);
+});
+
 test('the client file is closed to others; a lost one comes back with a new token, and the old one ends', async (t) => {
   const server = await startHarness(t);
   const { clientFile } = server.running;

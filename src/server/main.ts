@@ -5,13 +5,13 @@ import { formatAddress, tryParseAddress } from '#core/address/index.ts';
 import type { Clock, Log } from '#core/ports.ts';
 import { version } from '#core/version.ts';
 import { createLog, systemClock, systemRandom, systemTimers } from '#runtime/index.ts';
-import { openSqliteStore } from '#store/sqlite/index.ts';
 import { type Auth, createAuth } from './auth/auth.ts';
 import type { ServerConfig } from './config.ts';
 import { privateDirectory, readPrivateFile, writePrivateFile } from './files.ts';
 import { type ListenAddress, startHttp } from './http/app.ts';
 import { openPki, type Pki } from './pki/files.ts';
 import { ReclaimLoop, recordedEndpoints, reportedEndpoints } from './reclaim.ts';
+import { openStore } from './restored.ts';
 import { Comparison } from './services/comparison.ts';
 import { createServices } from './services/index.ts';
 import { releaseLeak } from './services/ipam-check.ts';
@@ -28,6 +28,8 @@ export interface RunningServer {
 export interface Surroundings {
   readonly clock?: Clock;
   readonly log?: Log;
+  /** The store was restored from a copy: nothing is given out until the hosts have said what they hold. For one start. */
+  readonly newIncarnation?: boolean;
 }
 
 const graceMs = 5_000;
@@ -73,7 +75,12 @@ export async function runServer(
   const log = surroundings.log ?? createLog({ level: config.logLevel, base: { part: 'server' } });
   privateDirectory(config.dataDir);
   // first of all: it is the lock on the data directory
-  const store = openSqliteStore({ path: join(config.dataDir, 'romana.db'), clock });
+  const store = await openStore({
+    path: join(config.dataDir, 'romana.db'),
+    clock,
+    log,
+    restored: surroundings.newIncarnation === true,
+  });
   try {
     const pki = openPki(join(config.dataDir, 'pki'), certificateNames(config), clock.now());
     const auth = createAuth({ store, clock, random: systemRandom, log, authority: pki.authority });

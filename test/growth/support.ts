@@ -1,5 +1,5 @@
 /** A cluster in one process: real services, watch hub and agents; kernels in memory, whose writes are counted. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, type ControlPlane } from '#agent/agent.ts';
@@ -17,10 +17,11 @@ import type { Host } from '#contract/model.ts';
 import { operations } from '#contract/operations.ts';
 import { RomanaError } from '#core/errors.ts';
 import { systemClock, systemRandom, systemTimers } from '#runtime/index.ts';
+import { openStore } from '#server/restored.ts';
 import { createServices } from '#server/services/index.ts';
 import { admin, agentOf, silentLog } from '#server/testing.ts';
 import { WatchHub } from '#server/watch/hub.ts';
-import { openSqliteStore } from '#store/sqlite/index.ts';
+import type { Store } from '#store/port.ts';
 
 export class Machine {
   readonly kernel = new FakeKernel();
@@ -53,11 +54,15 @@ export class Machine {
 
 export interface Cluster {
   readonly services: ReturnType<typeof createServices>;
-  readonly store: ReturnType<typeof openSqliteStore>;
+  readonly store: Store;
   readonly machines: readonly Machine[];
   show(host: string): Promise<Host>;
   /** All agents that are online have applied the newest revision. */
   settled(): Promise<void>;
+  /** Stops the server, copies its database, and starts it again. */
+  copy(): Promise<void>;
+  /** Stops the server, puts the copy in place, and starts it as restored. `meanwhile`: before any agent reaches it. */
+  restore(meanwhile?: () => Promise<void>): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -69,10 +74,10 @@ export const pause = (ms: number): Promise<void> =>
 /** Hosts h1, h2… with these growths on one link, one network 10.0.0.0/8 of 8/8/4/4, tenant `a` with segment `s`. */
 export async function cluster(growths: readonly number[]): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'romana-growth-'));
-  const store = openSqliteStore({ path: join(folder, 'store.db'), clock: systemClock });
-  const base = { store, clock: systemClock, timers: systemTimers };
-  const services = createServices({ ...base, random: systemRandom, log: silentLog });
-  const hub = new WatchHub(base);
+  const path = join(folder, 'store.db');
+  let { store, services, hub } = await openServer(path, false);
+  /** Watchers: each answers how it comes back. */
+  const followers = new Set<() => () => void>();
   const empty = { params: {}, query: {} };
   const layout = { host: 8, tenant: 8, segment: 4, endpoint: 4 };
   const network = operations.networkCreate.body.parse({ name: 'main', cidr: '10.0.0.0/8', layout });
@@ -102,19 +107,37 @@ export async function cluster(growths: readonly number[]): Promise<Cluster> {
         return services.hostReport(agentOf(host), { params: { name: host }, query: {}, body });
       },
       follow: (since, onEvent, onDown) => {
-        const cancel = hub.subscribe({ host }, since, {
-          send: (event) => {
-            if (event.type !== 'behind') onEvent(event);
-            return true;
-          },
-          drained: () => undefined,
-          close: () => undefined,
-        });
-        machine.connected(() => {
+        let known = since;
+        const subscribe = () =>
+          hub.subscribe({ host }, known, {
+            send: (event) => {
+              if (event.type === 'synced' || event.type === 'position') known = event.position;
+              if (event.type !== 'behind') onEvent(event);
+              return true;
+            },
+            drained: () => undefined,
+            close: () => undefined,
+          });
+        let cancel = subscribe();
+        const leave = (): void => {
           cancel();
           onDown(new RomanaError('unavailable', 'cut off'));
+        };
+        const follower = () => {
+          leave();
+          return () => {
+            cancel = subscribe();
+          };
+        };
+        followers.add(follower);
+        machine.connected(() => {
+          followers.delete(follower);
+          leave();
         });
-        return cancel;
+        return () => {
+          followers.delete(follower);
+          cancel();
+        };
       },
     };
     const agent = new Agent({
@@ -157,10 +180,24 @@ export async function cluster(growths: readonly number[]): Promise<Cluster> {
     await agent.start();
   }
 
+  async function restart(restored: boolean, between: () => void, meanwhile: () => Promise<void>) {
+    const comeBack = [...followers].map((leave) => leave());
+    hub.close();
+    store.close();
+    between();
+    ({ store, services, hub } = await openServer(path, restored));
+    await meanwhile();
+    for (const back of comeBack) back();
+  }
+
   const status = () => services.status(admin, { ...empty, body: undefined });
   return {
-    services,
-    store,
+    get services() {
+      return services;
+    },
+    get store() {
+      return store;
+    },
     machines,
     show: (name) => services.hostShow(admin, { params: { name }, query: {}, body: undefined }),
     settled: async () => {
@@ -170,6 +207,14 @@ export async function cluster(growths: readonly number[]): Promise<Cluster> {
         await pause(5);
       }
     },
+    copy: () =>
+      restart(
+        false,
+        () => cpSync(path, `${path}.copy`),
+        () => Promise.resolve(),
+      ),
+    restore: (meanwhile = () => Promise.resolve()) =>
+      restart(true, () => cpSync(`${path}.copy`, path), meanwhile),
     dispose: async () => {
       for (const { agent } of machines) await agent?.stop();
       hub.close();
@@ -177,4 +222,11 @@ export async function cluster(growths: readonly number[]): Promise<Cluster> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function openServer(path: string, restored: boolean) {
+  const store = await openStore({ path, clock: systemClock, log: silentLog, restored });
+  const base = { store, clock: systemClock, timers: systemTimers };
+  const services = createServices({ ...base, random: systemRandom, log: silentLog });
+  return { store, services, hub: new WatchHub(base) };
 }

@@ -10,6 +10,7 @@ interface ServerFlags {
   readonly listen?: readonly string[];
   readonly name?: readonly string[];
   readonly logLevel?: string;
+  readonly newIncarnation?: boolean;
 }
 
 function collect(value: string, before: readonly string[] | undefined): readonly string[] {
@@ -28,15 +29,19 @@ export function addServer(program: Command): void {
     .option('--listen <ADDRESS:PORT>', 'Where to listen; may be repeated (default: 127.0.0.1:7443)', collect)
     .option('--name <NAME>', 'Name or address under which clients reach it; may be repeated', collect)
     .option('--log-level <LEVEL>', 'debug, info, warn, error or silent')
+    .option(
+      '--new-incarnation',
+      'The data were restored from a copy: give out nothing until every host has said what it holds (for one start)',
+    )
     .action(async (flags: ServerFlags) => {
       const text = flags.config === undefined ? '' : readText(flags.config);
-      const { dataDir, listen, name: names, logLevel } = flags;
+      const { dataDir, listen, name: names, logLevel, newIncarnation = false } = flags;
       const [{ readConfig }, { runServer }] = await Promise.all([
         import('#server/config.ts'),
         import('#server/main.ts'),
       ]);
       const config = asUsage(() => readConfig(text, { dataDir, listen, names, logLevel }));
-      const running = await runServer(config);
+      const running = await runServer(config, { newIncarnation });
       await stopSignal();
       await running.stop();
     });

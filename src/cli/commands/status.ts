@@ -19,7 +19,7 @@ function statusText(status: Status, headers: boolean): string {
         .join(', '),
     ],
   ]);
-  const waiting = retiringText(status.retiring);
+  const waiting = `${beginningText(status.waiting)}${retiringText(status.retiring)}`;
   if (status.hosts.length === 0) return `${head}${waiting}`;
   const titles = ['HOST', 'JOINED', 'APPLIED', 'CURRENT', 'ENDPOINTS', 'SEEN', 'VERSION', 'PROBLEMS'];
   const rows = status.hosts.map((host) => [
@@ -33,6 +33,12 @@ function statusText(status: Status, headers: boolean): string {
     host.problems.map((problem) => `${problem.message} (${problem.code})`).join('; '),
   ]);
   return `${head}\n${table(headers ? titles : undefined, rows)}${waiting}`;
+}
+
+/** A restored control plane that does not know yet what was given out. */
+function beginningText(waiting: Status['waiting']): string {
+  if (waiting === undefined) return '';
+  return `\nrestored, gives out nothing since ${waiting.since}: waits to hear from ${some(waiting.hosts)}\n`;
 }
 
 /** Ids that nobody can have yet, and who is the reason. An older server does not tell. */

@@ -6,6 +6,7 @@
  *    uplinks of all hosts let its sources in. A host that is away blocks, and `romana host show` names it.
  * 2. With hosts in other prefix groups, packets pass switches: an operator says that they have the route (`romana host confirm`).
  */
+
 import type { Host, HostReservation } from '#contract/model.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
@@ -13,6 +14,7 @@ import { activate, furtherHostId, type Granted, growingKind } from './host-ids.t
 import type { HostStatuses } from './host-status.ts';
 import { reached } from './reuse.ts';
 import { type Context, differing, must, networksOf } from './shared.ts';
+import { isWaiting } from './waiting.ts';
 
 type Wanted = readonly { readonly network: string; readonly ids: number }[];
 
@@ -59,6 +61,7 @@ export class Growth {
 
   /** Activates what waits for nobody: of one host, or of all. */
   settle(tx: Tx, only?: string): void {
+    if (isWaiting(tx)) return;
     const growing = only === undefined ? tx.list(growingKind).map(({ key }) => key) : [only];
     const joined = joinedHosts(tx);
     for (const name of growing) {

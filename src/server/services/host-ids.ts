@@ -128,6 +128,18 @@ export function furtherHostId(tx: Tx, host: Grantee, network: KnownNetwork, wish
   return enter(tx, host, network, reservation, wish, true);
 }
 
+/** An id whose addresses the host's agent holds already, and nobody on record: its route was everywhere. Throws what `demandFree` does. */
+export function relearnedHostId(tx: Tx, host: Grantee, network: KnownNetwork, id: number): Granted {
+  const wish = { allocator: 'agent', id, grown: true } as const;
+  const within = (host.reservations ?? []).find(
+    (one) => one.network === network.name && one.pending === null && holdsId(one, id),
+  );
+  if (within !== undefined) return grant(tx, host, network, id, wish);
+  const group = groupOf(tx, host, network);
+  const { reservation } = reserve(tx, host, network, group, id, (taken) => place(group, taken, 1, id));
+  return enter(tx, host, network, reservation, wish, false);
+}
+
 function unchanged(host: Grantee): Granted {
   return { ids: [...host.ids], reservations: [...(host.reservations ?? [])], granted: undefined };
 }

@@ -1,4 +1,5 @@
 /** Hosts: their underlay addresses, their place in the topology and their host ids. */
+
 import type { Host, HostChange, HostDeletion } from '#contract/model.ts';
 import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -32,6 +33,7 @@ import {
 import { demandStaying, type HostEnds } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
+import { settleWait } from './incarnation.ts';
 import type { ReuseBarrier } from './reuse.ts';
 import {
   answerList,
@@ -76,6 +78,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       forgetEmptyIds(tx, host.name);
     },
     settle(tx) {
+      settleWait(tx);
       barrier.settle(tx, ctx.steadyNow());
       growth.settle(tx);
     },

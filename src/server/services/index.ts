@@ -3,6 +3,7 @@ import { addressServices } from './addresses.ts';
 import { Comparison } from './comparison.ts';
 import { endpointServices } from './endpoints.ts';
 import { furtherIdServices } from './further-ids.ts';
+import { gated } from './gate.ts';
 import { Growth } from './growth.ts';
 import { HostStatuses } from './host-status.ts';
 import { hostEnds, hostServices } from './hosts.ts';
@@ -30,7 +31,7 @@ export function createServices(deps: ServiceDeps): Services {
   const growth = new Growth(ctx, statuses);
   const ends = hostEnds(ctx, barrier, growth);
   const comparison = deps.comparison ?? new Comparison(() => deps.clock.monotonic());
-  return {
+  return gated(deps.store, {
     ...networkServices(ctx),
     ...reservationServices(ctx),
     ...topologyServices(ctx),
@@ -44,5 +45,5 @@ export function createServices(deps: ServiceDeps): Services {
     ...addressServices(ctx),
     ...ipamServices(ctx),
     ...checkServices(ctx, comparison),
-  };
+  });
 }

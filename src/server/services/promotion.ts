@@ -7,6 +7,7 @@ import { isOpenTo } from '#core/plan/index.ts';
 import type { Tx } from '#store/port.ts';
 import { type Field, takeIdIfAny } from './ids.ts';
 import { type KnownNetwork, networksFor, networksOf } from './shared.ts';
+import { isWaiting } from './waiting.ts';
 
 /** By `tenant/NAME` or `segment/TENANT/NAME`, in the order in which they began to wait. */
 const waitingKind = '_numberless';
@@ -27,6 +28,7 @@ export function noteNumbers(tx: Tx, field: Exclude<Field, 'host'>, key: string):
 
 /** After ids got free. */
 export function promote(tx: Tx): void {
+  if (isWaiting(tx)) return;
   const waiting = tx.list(waitingKind).sort((a, b) => a.created - b.created);
   if (waiting.length === 0) return;
   const networks = networksOf(tx);

@@ -2,6 +2,7 @@
  * Reports of agents: how far the kernel of their host agrees, what went wrong, which endpoints they made and which are gone.
  * Everything in one report is one transaction; a report that changes nothing is none.
  */
+
 import { locationOf, locationSeqOf } from '#contract/location.ts';
 import type { Endpoint, Host, Problem } from '#contract/model.ts';
 import type { AnswerOf } from '#contract/operations.ts';
@@ -17,12 +18,14 @@ import type { Growth } from './growth.ts';
 import { hasLeft } from './host-end.ts';
 import { demandStaying, type HostEnds, isLeaving } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
+import { heard, hears, learnHostIds, learnRetired } from './incarnation.ts';
 import { endDrained } from './locations.ts';
 import { registeredAddresses } from './registered.ts';
 import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
-import { type Context, demandOutside, differing, must, rangesOf } from './shared.ts';
+import { type Context, demandOutside, differing, must, rangesOf, timeText } from './shared.ts';
 import { endpointAdded, endpointRemoved } from './sharing.ts';
 import type { Input, Services } from './types.ts';
+import { isWaiting } from './waiting.ts';
 
 type Report = Input<'hostReport'>['body'];
 type Gone = Report['gone'][number];
@@ -60,8 +63,10 @@ export function reportServices(
         live: store.read((tx) => comparison.heard(tx, host, body, store.position())),
       });
       const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
+      const waits = store.read(isWaiting);
       if (
         quiet &&
+        !waits &&
         persist === undefined &&
         generation === undefined &&
         !acknowledges &&
@@ -74,17 +79,22 @@ export function reportServices(
         return answered([]);
       const rejected = await store.transaction(actorOf(caller), (tx) => {
         // The host may have gone while the report waited.
-        const current = must(tx, 'host', params.name);
-        heardGeneration(tx, current, body)?.(tx);
+        const before = must(tx, 'host', params.name);
+        heardGeneration(tx, before, body)?.(tx);
         persist?.(tx);
+        const waiting = isWaiting(tx);
+        if (waiting && before.state !== 'fenced') learnHostIds(tx, before.name, body);
+        const current = must(tx, 'host', params.name);
         // Gone first: a name that was removed and made again in one report is a new endpoint.
         for (const ref of body.gone) acceptGone(tx, current.name, ref, ctx.steadyNow(), ends);
         const refused = body.registered.flatMap((item) => register(tx, ctx, current, item));
         for (const ref of body.phases) acceptPhase(tx, current.name, ref);
+        if (waiting) learnRetired(tx, body, timeText(ctx));
+        if (waiting && hears(tx, current, body, store.position())) heard(tx, current, ends);
         if (acknowledges) barrier.settle(tx, ctx.steadyNow());
-        if (rested) freeRestedIds(tx, ctx.steadyNow());
+        if (rested && !waiting) freeRestedIds(tx, ctx.steadyNow());
         for (const name of routed) growth.settle(tx, name);
-        if (lacks && !isLeaving(current)) growth.give(tx, current.name, body.wanted ?? []);
+        if (lacks && !waiting && !isLeaving(current)) growth.give(tx, current.name, body.wanted ?? []);
         if (empty && !isLeaving(current)) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
         if (hasLeft(tx, current, body, store.position())) {
           ends.remove(tx, current);

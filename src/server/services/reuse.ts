@@ -82,6 +82,41 @@ export function retireIds(tx: Tx, leaving: Leaving, nowText: string): void {
   if (!anyAgent) promote(tx);
 }
 
+/** An id that addresses on some host have and nobody on record, or that rests although they do: a store was restored. */
+export function retireUnknown(
+  tx: Tx,
+  found: {
+    readonly network: string;
+    readonly id: number;
+    /** Of a segment id: who has its tenant's id. */
+    readonly tenant?: string;
+  },
+  nowText: string,
+): void {
+  const { network, id, tenant } = found;
+  const field = tenant === undefined ? 'tenant' : 'segment';
+  const space = idSpace(field, network, tenant);
+  const key = `${space}/${id}`;
+  if (tx.row(waitingKind, key) !== undefined) return;
+  const rested = tx.get(restingKind, key) as Resting | undefined;
+  if (rested !== undefined) tx.delete(restingKind, key);
+  const owner = rested?.owner ?? (tenant === undefined ? unknown : `${tenant}/${unknown}`);
+  tx.hold(space, id, retiringHolder(owner));
+  const record: Retiring = {
+    space,
+    field,
+    network,
+    id,
+    tenantIds: tenant === undefined ? [id] : numbersOf(tx.get('tenant', tenant)?.ids ?? [], network),
+    owner,
+    since: nowText,
+    // Nothing watched need change with it: the newest one that is there.
+    revision: tx.revision - 1,
+  };
+  tx.put(waitingKind, key, record);
+}
+const unknown = '(unknown)';
+
 /** Ids of a network that goes: its numbers mean nothing without it. */
 export function forgetNetworkIds(tx: Tx, network: string): void {
   forget(tx, (record) => record.network === network);

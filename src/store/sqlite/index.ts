@@ -17,6 +17,8 @@ export interface SqliteOptions {
   readonly keepChanges?: number;
   /** How long opening waits for another process to let go, in ms; default 1,000. */
   readonly busyMs?: number;
+  /** Begins a new incarnation: positions of the old one mean nothing any more. */
+  readonly newIncarnation?: boolean;
 }
 
 /** Throws store_busy when another server has it open, store_corrupt when the file is damaged or no store. */
@@ -63,6 +65,8 @@ class SqliteStore implements Store {
       ] as const) {
         this.#c.run('INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING', name, value);
       }
+      if (options.newIncarnation === true)
+        this.#c.run("UPDATE meta SET value = ?1 WHERE name = 'incarnation'", randomUUID());
       // A clock that was wrong when they were released would keep them from use until it is that late.
       const now = options.clock.now();
       this.#c.run('UPDATE released SET released_at = ?1 WHERE released_at > ?1', now);
