@@ -10,6 +10,7 @@ import {
   aggregate,
   type Cidr,
   compareAddress,
+  compareCidr,
   containsAddress,
   decode,
   formatAddress,
@@ -19,12 +20,15 @@ import {
   parseCidr,
 } from '#core/address/index.ts';
 import { segmentOf } from '#core/ipam/index.ts';
+import { carversOf, linkIn } from '#core/plan/index.ts';
 import type { PolicyModel, PolicyNetwork } from '#core/policy/index.ts';
-import { hostRoutes, type L2Host } from '#core/routing/l2.ts';
+import { hostRoutes, type L2Host, type L2Routes } from '#core/routing/l2.ts';
 import { GATEWAY4, GATEWAY6, linkName } from './owned.ts';
 import type { DesiredLink, DesiredLinks, DesiredRoute, HostFacts } from './ports.ts';
 import type { LocalEndpoint, RulesInput } from './rules/build.ts';
 import type { ViewObjects } from './view.ts';
+
+type Known = L2Host & { readonly host: m.Host };
 
 /** An endpoint of this host, whoever allocated it. */
 export interface WiredEndpoint {
@@ -101,11 +105,9 @@ export function computeDesired(input: DesiredInput): Desired {
   // A fenced host may come back with what it had: nothing is routed to it, and its sources are dropped at the uplinks.
   const hosts = [...objects.host.values()]
     .filter(({ name, state }) => state !== 'fenced' || name === input.host)
-    .map(asL2Host);
+    .map((host) => ({ ...asL2Host(host), host }));
   const fenced = self?.state === 'fenced';
-  const selfL2: L2Host =
-    self === undefined ? { name: input.host, addresses: [], group: null, cidrs: [] } : asL2Host(self);
-  const { routes, blackholes, unreachable } = hostRoutes(selfL2, hosts);
+  const { routes, blackholes, unreachable } = routesOf(input, hosts);
   for (const { host, cidr } of unreachable) {
     problems.push({
       code: 'host_unreachable',
@@ -206,8 +208,35 @@ function sharedAddresses(
  * What is routed to a host, let in from it, and a blackhole on it: its reservations as a whole, pending ones too, so that a further host
  * id inside them changes nothing anywhere. Ids stand for themselves where a server of an older version tells of no reservations.
  */
-function ownRanges(host: m.Host): Cidr[] {
-  return aggregate([...(host.reservations ?? []), ...host.ids].map(({ cidr }) => parseCidr(cidr)));
+function ownRanges(host: m.Host, within: (network: string) => boolean = () => true): Cidr[] {
+  const held = [...(host.reservations ?? []), ...host.ids].filter(({ network }) => within(network));
+  return aggregate(held.map(({ cidr }) => parseCidr(cidr)));
+}
+
+/**
+ * Where hosts stand in groups of several topologies, each of these says who shares a link for the addresses of its networks; for those of
+ * networks that none carves it is the first topology of the host.
+ */
+function routesOf({ objects, host: name }: DesiredInput, hosts: readonly Known[]): L2Routes {
+  const self = objects.host.get(name);
+  const whole: L2Host = self === undefined ? { name, addresses: [], group: null, cidrs: [] } : asL2Host(self);
+  if (self?.groups === undefined) return hostRoutes(whole, hosts);
+  const carvers = carversOf(objects.topology.get('')?.aggregates ?? []);
+  const parts = [...new Set(carvers.values()), undefined].flatMap((carver) => {
+    const group = linkIn(self, carver);
+    if (group === undefined) return [];
+    const peers = hosts.flatMap((known): L2Host[] => {
+      const link = linkIn(known.host, carver);
+      const within = ownRanges(known.host, (network) => carvers.get(network) === carver);
+      return link === undefined ? [] : [{ ...known, group: link, cidrs: within }];
+    });
+    return [hostRoutes({ ...whole, group }, peers)];
+  });
+  return {
+    routes: parts.flatMap(({ routes }) => routes).sort((a, b) => compareCidr(a.cidr, b.cidr)),
+    blackholes: aggregate(whole.cidrs),
+    unreachable: parts.flatMap((part) => part.unreachable),
+  };
 }
 
 function asL2Host(host: m.Host): L2Host {

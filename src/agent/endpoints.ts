@@ -21,7 +21,7 @@ import {
 } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import { type IpamNetwork, numbersIn, type Slot, type Wanted } from '#core/ipam/index.ts';
-import { isOpenTo, networksByDefault } from '#core/plan/index.ts';
+import { carversOf, isOpenTo, networksByDefault, pathIn } from '#core/plan/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Claim } from './holdings.ts';
@@ -323,7 +323,8 @@ export function wantedOf(objects: ViewObjects, host: string, input: LocalEndpoin
   }
   const fixed = (input.addresses ?? []).map(parseAddress);
   const networks =
-    input.networks?.map((name) => networkNamed(objects, name)) ?? defaultNetworks(objects, input.tenant);
+    input.networks?.map((name) => networkNamed(objects, name)) ??
+    defaultNetworks(objects, host, input.tenant);
   if (networks.length === 0 && objects.network.size > 0) {
     throw new RomanaError(
       'network_closed',
@@ -391,8 +392,13 @@ function networkNamed(objects: ViewObjects, name: string): m.LaidOut {
 }
 
 /** As the server chooses. */
-function defaultNetworks(objects: ViewObjects, tenant: string): m.LaidOut[] {
-  const ordered = [...objects.network.values()].sort((a, b) =>
+function defaultNetworks(objects: ViewObjects, host: string, tenant: string): m.LaidOut[] {
+  const self = objects.host.get(host);
+  const carvers = carversOf(objects.topology.get('')?.aggregates ?? []);
+  const here = [...objects.network.values()].filter(
+    ({ name }) => self === undefined || pathIn(self, carvers.get(name)) !== undefined,
+  );
+  const ordered = here.sort((a, b) =>
     a.createdAt === b.createdAt ? (a.name < b.name ? -1 : 1) : a.createdAt < b.createdAt ? -1 : 1,
   );
   return networksByDefault(ordered, ({ family }) => family, tenant);

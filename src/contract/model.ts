@@ -103,14 +103,24 @@ const group: z.ZodType<GroupTree> = z
     }),
   )
   .meta({ id: 'PrefixGroup' });
+const tree = {
+  groups: z.array(group),
+  name: z.string().optional().describe('Name of the topology; absent: default'),
+  networks: z.array(z.string()).nullable().optional().describe('Networks that it carves; null: all'),
+  slots: z.int().optional().describe('Groups that it can ever hold at its top'),
+};
 export const Topology = z
   .object({
-    groups: z.array(group),
-    name: z.string().optional().describe('Name of the topology; absent: default'),
-    networks: z.array(z.string()).nullable().optional().describe('Networks that it carves; null: all'),
-    slots: z.int().optional().describe('Groups that it can ever hold at its top'),
+    ...tree,
+    further: z.array(z.object(tree)).optional().describe('The second topology and those after it'),
     aggregates: z.array(
-      z.object({ path: z.string(), network: z.string(), cidr: z.string(), leaf: z.boolean() }),
+      z.object({
+        path: z.string(),
+        network: z.string(),
+        cidr: z.string(),
+        leaf: z.boolean(),
+        topology: z.string().optional().describe('Where there are several: the one that carves the network'),
+      }),
     ),
     revision: z.int(),
   })
@@ -189,7 +199,11 @@ export const Host = z
   .object({
     name,
     addresses: z.array(z.string()),
-    group: z.string().nullable(),
+    group: z.string().nullable().describe('Prefix group, in the first topology that has the host'),
+    groups: z
+      .array(z.object({ topology: z.string(), path: z.string() }))
+      .optional()
+      .describe('Where there are several topologies: its group in each that has it'),
     labels: z.record(z.string(), z.string()),
     ids: z.array(HostId),
     reservations: z.array(HostReservation).optional().describe('Absent when written by an older version'),

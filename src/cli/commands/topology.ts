@@ -16,6 +16,7 @@ interface Aggregate {
   readonly network: string;
   readonly cidr: string;
   readonly leaf: boolean;
+  readonly topology?: string;
 }
 
 const fileHelp = 'YAML or JSON; - is standard input';
@@ -30,8 +31,15 @@ async function writeTopology(world: World, topology: Item, options: OutputOption
   if (aggregates.length === 0) {
     return world.err('No prefix groups: all hosts stand in one. Make some: romana topology apply FILE\n');
   }
-  const titles = ['GROUP', 'NETWORK', 'AGGREGATE', 'HOLDS'];
-  const rows = aggregates.map((a) => [a.path, a.network, a.cidr, a.leaf ? 'hosts' : 'groups']);
+  const several = aggregates.some((a) => a.topology !== undefined);
+  const titles = [...(several ? ['TOPOLOGY'] : []), 'GROUP', 'NETWORK', 'AGGREGATE', 'HOLDS'];
+  const rows = aggregates.map((a) => [
+    ...(several ? [a.topology ?? '-'] : []),
+    several && a.path === '' ? '-' : a.path,
+    a.network,
+    a.cidr,
+    a.leaf ? 'hosts' : 'groups',
+  ]);
   world.out(table(options.headers === false ? undefined : titles, rows));
 }
 

@@ -14,6 +14,7 @@ import { activate, furtherHostId, type Granted, growingKind } from './host-ids.t
 import type { HostStatuses } from './host-status.ts';
 import { reached } from './reuse.ts';
 import { type Context, differing, must, networksOf } from './shared.ts';
+import { networksAt } from './topology.ts';
 import { isWaiting } from './waiting.ts';
 
 type Wanted = readonly { readonly network: string; readonly ids: number }[];
@@ -93,7 +94,7 @@ export class Growth {
   give(tx: Tx, name: string, wanted: Wanted): void {
     const old = must(tx, 'host', name);
     let held: Pick<Host, 'ids' | 'reservations'> = old;
-    for (const network of networksOf(tx)) {
+    for (const network of networksAt(tx, old)) {
       const ids = wanted.find((one) => one.network === network.name)?.ids ?? 0;
       while (agentIds(held, network.name) < ids) {
         const room = (held.reservations ?? [])

@@ -16,15 +16,17 @@ import {
   grow,
   holdsId,
   joined,
+  linkIn,
   place,
   powerOfTwo,
   type Reservation,
   reclaim,
+  type Standing,
 } from '#core/plan/index.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { idSpace, takeId } from './ids.ts';
 import { type KnownNetwork, nameSome } from './shared.ts';
-import { groupsOf, leafOf, leavesOf, topologyOf } from './topology.ts';
+import { carverOf, leavesOf, nameOf, partOf, pathOf, topologyOf, treesOf } from './topology.ts';
 
 type Allocator = HostId['allocator'];
 
@@ -35,6 +37,8 @@ interface HostRecord {
   readonly growth?: number;
   /** Labels chose its group, so other labels may choose another. */
   readonly byLabels?: true;
+  /** Topologies in which it was put into its group all the same. */
+  readonly pinned?: readonly string[];
 }
 
 export function rememberHost(tx: Tx, host: string, record: HostRecord): void {
@@ -65,7 +69,7 @@ export interface Granted {
   readonly granted: HostId | undefined;
 }
 
-type Grantee = Holdings & { readonly name: string; readonly group: string | null };
+type Grantee = Holdings & Standing & { readonly name: string };
 
 interface Wish {
   readonly allocator: Allocator;
@@ -179,7 +183,7 @@ function enter(
   wish: Wish,
   routed: boolean,
 ): Granted {
-  const switches = routed && otherGroupsHoldHosts(tx, host);
+  const switches = routed && otherGroupsHoldHosts(tx, host, network);
   const id = wish.id ?? reservation.first;
   const waits = switches || (routed && anotherJoined(tx, host.name));
   const pending = waits
@@ -202,8 +206,11 @@ function enter(
 /** Hosts with a pending reservation, and the revision of the newest; read on every report, so kept apart. */
 export const growingKind = '_growing';
 
-function otherGroupsHoldHosts(tx: ReadTx, host: Grantee): boolean {
-  return host.group !== null && tx.list('host').some(({ value }) => value.group !== host.group);
+function otherGroupsHoldHosts(tx: ReadTx, host: Grantee, network: KnownNetwork): boolean {
+  const carver = carverOf(topologyOf(tx), network.name);
+  const linkOf = (one: Standing) => linkIn(one, carver === null ? undefined : nameOf(carver));
+  const link = linkOf(host);
+  return link !== null && tx.list('host').some(({ value }) => linkOf(value) !== link);
 }
 
 function anotherJoined(tx: ReadTx, name: string): boolean {
@@ -310,7 +317,7 @@ function reserve(
   if (reservation !== undefined) return { reservation, takenBack: false };
   takeBack(tx, host, network, group);
   const after = find(takenIn(tx, network, group));
-  if (after === undefined) throw exhausted(host, network, group);
+  if (after === undefined) throw exhausted(tx, host, network, group);
   return { reservation: after, takenBack: true };
 }
 
@@ -362,7 +369,7 @@ function demandFree(
   if (id < first || id > last) {
     throw new RomanaError(
       'id_out_of_range',
-      `The host ids of ${placeText(host, network)} are ${first} to ${last}, not ${id}.`,
+      `The host ids of ${placeText(tx, host, network)} are ${first} to ${last}, not ${id}.`,
       { details: { field: 'host', network: network.name, id, min: first, max: last } },
     );
   }
@@ -376,35 +383,45 @@ function demandFree(
   );
 }
 
-function exhausted(host: Grantee, network: KnownNetwork, group: CarvedGroup): RomanaError {
+function exhausted(tx: ReadTx, host: Grantee, network: KnownNetwork, group: CarvedGroup): RomanaError {
   const first = Math.max(1, group.firstHostId);
   const last = group.lastHostId;
   return new RomanaError(
     'ids_exhausted',
-    `Every host id of ${placeText(host, network)} is taken (${first} to ${last}); delete some, or use a network with a wider host field.`,
+    `Every host id of ${placeText(tx, host, network)} is taken (${first} to ${last}); delete some, or use a network with a wider host field.`,
     { details: { field: 'host', network: network.name, first, last } },
   );
 }
 
-function placeText(host: Grantee, network: KnownNetwork): string {
+function placeText(tx: ReadTx, host: Grantee, network: KnownNetwork): string {
   const where = `network ${network.name}`;
-  return host.group === null ? where : `group ${host.group} in ${where}`;
+  const path = host.groups === undefined ? host.group : (pathOf(topologyOf(tx), host, network.name) ?? '');
+  return path === null || path === '' ? where : `group ${path} in ${where}`;
 }
 
 // --- the place in the topology
 
 function groupOf(tx: ReadTx, host: Grantee, network: KnownNetwork): CarvedGroup {
-  const group = leafOf(groupsOf(tx, network), host.group ?? '');
-  if (group === undefined) throw groupUnknown(tx, host.group);
-  return group;
+  const group = partOf(tx, host, network);
+  if (group !== undefined) return group;
+  const carver = host.groups === undefined ? null : carverOf(topologyOf(tx), network.name);
+  if (carver === null) throw groupUnknown(tx, host.group);
+  throw new RomanaError(
+    'group_unknown',
+    `Host ${host.name} stands in no group of topology ${nameOf(carver)}, which carves network ${network.name}; label it, or list it in a group there.`,
+    { details: { host: host.name, topology: nameOf(carver), network: network.name } },
+  );
 }
 
 export function demandLeaf(tx: ReadTx, group: string | null): void {
-  if (!leavesOf(topologyOf(tx)).includes(group ?? '')) throw groupUnknown(tx, group);
+  const trees = treesOf(topologyOf(tx));
+  if (!trees.some((tree) => leavesOf(tree).includes(group ?? ''))) throw groupUnknown(tx, group);
 }
 
-function groupUnknown(tx: ReadTx, group: string | null): RomanaError {
-  const leaves = leavesOf(topologyOf(tx)).filter((path) => path !== '');
+export function groupUnknown(tx: ReadTx, group: string | null): RomanaError {
+  const leaves = treesOf(topologyOf(tx))
+    .flatMap(leavesOf)
+    .filter((path) => path !== '');
   const choices =
     leaves.length === 0
       ? 'the topology has none, so leave the group out'

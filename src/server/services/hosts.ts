@@ -1,5 +1,4 @@
 /** Hosts: their underlay addresses, their place in the topology and their host ids. */
-
 import type { Host, HostChange, HostDeletion } from '#contract/model.ts';
 import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -13,7 +12,6 @@ import type { Growth } from './growth.ts';
 import { endForeign, endHost } from './host-end.ts';
 import {
   allocatorOf,
-  demandLeaf,
   firstHostId,
   furtherHostId,
   type Granted,
@@ -22,14 +20,7 @@ import {
   letGoHostIds,
   rememberHost,
 } from './host-ids.ts';
-import {
-  groupForLabels,
-  idBefore,
-  lastPlaceOf,
-  placedByLabels,
-  rememberPlace,
-  replaced,
-} from './host-place.ts';
+import { idBefore, lastPlaceOf, placedByLabels, rememberPlace, replaced, standingFor } from './host-place.ts';
 import { demandStaying, type HostEnds } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
@@ -48,7 +39,7 @@ import {
   rangesOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
-import { growthIn, topologyOf } from './topology.ts';
+import { growthIn, networksAt, topologyOf } from './topology.ts';
 import type { Input, Services } from './types.ts';
 
 type HostBody = Input<'hostCreate'>['body'];
@@ -146,8 +137,10 @@ export function hostServices(
         const old = must(tx, 'host', params.name);
         demandStaying(old);
         if (body.network !== undefined) demandLayout(tx, body.network);
-        const all = networksOf(tx);
-        const networks = body.network === undefined ? all : all.filter(({ name }) => name === body.network);
+        const networks =
+          body.network === undefined
+            ? networksAt(tx, old)
+            : networksOf(tx).filter(({ name }) => name === body.network);
         if (networks.length === 0) {
           const which = body.network === undefined ? 'no network' : `no network ${body.network}`;
           throw new RomanaError('not_found', `There is ${which}; create it first.`);
@@ -186,14 +179,18 @@ export function hostServices(
   };
 }
 
-/** Creating what is there already answers it; under its name something else is a conflict. Without a group, labels place it. */
-export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
+/**
+ * Creating what is there already answers it; under its name something else is a conflict. Without a group, labels place it; `listed` has
+ * its groups by topology, where there are several.
+ */
+export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: ReadonlyMap<string, string>): Host {
   const { name, addresses, labels, allocator, id } = body;
   const existing = tx.get('host', name);
   if (existing !== undefined) {
     demandStaying(existing);
     const fields = differing(existing, { addresses, labels });
-    if (body.group !== null && existing.group !== body.group) fields.push('group');
+    const { group: first, groups = [{ path: first }] } = existing;
+    if (body.group !== null && !groups.some(({ path }) => path === body.group)) fields.push('group');
     if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
     if (body.growth !== undefined && growthOf(tx, name) !== powerOfTwo(body.growth)) fields.push('growth');
     if (id !== undefined && existing.ids.some(({ network }) => !holds(existing, network, id)))
@@ -202,17 +199,17 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
     return existing;
   }
   const before = lastPlaceOf(tx, name);
-  const group = body.group ?? groupForLabels(tx, labels, before?.group);
-  demandLeaf(tx, group);
+  const { pinned, ...standing } = standingFor(tx, labels, { group: body.group, listed, before });
   takeAddresses(tx, name, addresses);
   rememberHost(tx, name, {
     allocator,
-    growth: body.growth === undefined ? growthIn(topologyOf(tx), group) : powerOfTwo(body.growth),
-    ...(body.group === null ? { byLabels: true as const } : {}),
+    growth: body.growth === undefined ? growthIn(topologyOf(tx), standing) : powerOfTwo(body.growth),
+    ...(body.group === null || pinned.length > 0 ? { byLabels: true as const } : {}),
+    ...(pinned.length === 0 ? {} : { pinned }),
   });
   let held: Pick<Granted, 'ids' | 'reservations'> = { ids: [], reservations: [] };
-  for (const network of networksOf(tx)) {
-    const grantee = { name, group, ...held };
+  for (const network of networksAt(tx, standing)) {
+    const grantee = { name, ...standing, ...held };
     const wanted = id ?? idBefore(tx, grantee, network, before);
     held = firstHostId(tx, grantee, network, { allocator, id: wanted });
   }
@@ -220,7 +217,7 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody): Host {
   const created = tx.put('host', name, {
     name,
     addresses,
-    group,
+    ...standing,
     labels,
     ids,
     reservations,

@@ -13,7 +13,7 @@ import { actorOf } from '../caller.ts';
 import type { Comparison } from './comparison.ts';
 import { idSpace } from './ids.ts';
 import { type Context, networksOf } from './shared.ts';
-import { groupsOf } from './topology.ts';
+import { groupsOf, pathOf, topologyOf } from './topology.ts';
 import type { Services } from './types.ts';
 
 export function checkServices(
@@ -88,7 +88,8 @@ function described({ code, message, objects, leak }: Finding) {
 
 function recordsOf(tx: ReadTx): IpamRecords {
   const known = networksOf(tx);
-  const groups = known.map((network) => ({ network: network.name, carved: groupsOf(tx, network) }));
+  const trees = topologyOf(tx);
+  const groups = known.map((network) => ({ network: network.name, carved: groupsOf(network, trees) }));
   return {
     ...tx.ipamRecords(),
     networks: known.map(({ name, plan }) => ({
@@ -102,12 +103,13 @@ function recordsOf(tx: ReadTx): IpamRecords {
       .flatMap(({ value: { name, layout, cidr, reserved } }) =>
         layout === null ? [{ name, cidr: parseCidr(cidr), reserved: reserved.map(parseCidr) }] : [],
       ),
-    hosts: tx.list('host').map(({ value: { name, ids, group } }) => ({
-      name,
-      ids,
+    hosts: tx.list('host').map(({ value: host }) => ({
+      name: host.name,
+      ids: host.ids,
       groups: new Map(
         groups.flatMap(({ network, carved }) => {
-          const found = carved.find(({ path, leaf }) => leaf && path === (group ?? ''));
+          const standing = pathOf(trees, host, network);
+          const found = carved.find(({ path, leaf }) => leaf && path === standing);
           return found === undefined ? [] : [[network, { first: found.firstHostId, last: found.lastHostId }]];
         }),
       ),

@@ -1,10 +1,12 @@
 /** Where the addresses are: `ipam show`. */
 import type { IpamRow } from '#contract/ipam.ts';
+import type { Host } from '#contract/model.ts';
 import { aggregate, blockCidr, formatCidr, hostCidr, parseCidr, tenantCidr } from '#core/address/index.ts';
 import { type Account, type BlockCount, flatAccount, numbersOf, reasons } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { idSpace } from './ids.ts';
 import { byAge, type Context, must } from './shared.ts';
+import { pathOf, topologyOf } from './topology.ts';
 import type { Input, Services } from './types.ts';
 import { type Books, openBooks } from './usage.ts';
 
@@ -33,6 +35,8 @@ export function ipamServices({ store, clock, steadyNow }: Context): Pick<Service
 
 function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {
   const { network, accounts, groups, ranges } = books;
+  const trees = topologyOf(tx);
+  const pathAt = (host: Host): string | undefined => pathOf(trees, host, network.name);
   const row = (place: Place, account: Account): IpamRow => ({
     network: network.name,
     group: null,
@@ -61,10 +65,10 @@ function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {
       }
       if (!group.leaf) continue;
       for (const host of hosts)
-        if ((host.group ?? '') === group.path) out.push(hostRow(host.name, host.group));
+        if (pathAt(host) === group.path) out.push(hostRow(host.name, pathAt(host) || null));
     }
   }
-  if (query.host !== undefined) out.push(hostRow(query.host, must(tx, 'host', query.host).group));
+  if (query.host !== undefined) out.push(hostRow(query.host, pathAt(must(tx, 'host', query.host)) || null));
   const tenants =
     query.tenant !== undefined
       ? [must(tx, 'tenant', query.tenant)]

@@ -33,7 +33,7 @@ import {
   networksOf,
   rangesOf,
 } from './shared.ts';
-import { forgetCarved, storeTopology } from './topology.ts';
+import { forgetCarved, pathOf, storeTopology, topologyOf } from './topology.ts';
 import type { Input, Services } from './types.ts';
 
 type NetworkBody = Input<'networkCreate'>['body'];
@@ -172,9 +172,11 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
 
 /** Ids in the new network for all that exists, oldest first. Fails as a whole when the host field is too narrow. */
 function admitEverybody(tx: Tx, network: KnownNetwork): void {
+  const trees = topologyOf(tx);
   for (const { name } of byAge(tx.list('host'))) {
     // Read again: an id for one host may have come out of the reservation of another.
     const host = must(tx, 'host', name);
+    if (pathOf(trees, host, network.name) === undefined) continue;
     const { ids, reservations } = firstHostId(tx, host, network, { allocator: allocatorOf(tx, name) });
     tx.put('host', name, { ...host, ids, reservations });
   }

@@ -17,6 +17,7 @@ import {
   rangesOf,
 } from './shared.ts';
 import type { SharedBarrier } from './sharing.ts';
+import { networksAt } from './topology.ts';
 import type { Input } from './types.ts';
 
 type Body = Input<'endpointCreate'>['body'];
@@ -39,7 +40,7 @@ export function slotsFor(
     demandLayout(tx, name);
   const all = networksOf(tx);
   const fixed = fixedAddresses(all, body);
-  const networks = chosenNetworks(all, body, fixed, where.tenant);
+  const networks = chosenNetworks(all, networksAt(tx, host), body, fixed, where.tenant);
   for (const network of networks)
     if (!isOpenTo(network, tenant.name)) throw networkClosed(network.name, tenant.name);
   const slots: Slot[] = [];
@@ -108,6 +109,7 @@ function fixedAddresses(all: readonly KnownNetwork[], body: Body): Map<string, A
 /** Those asked for; else of each family the first network that names the tenant or is open to all, or the networks of that family's fixed addresses where there are any. */
 function chosenNetworks(
   all: readonly KnownNetwork[],
+  here: readonly KnownNetwork[],
   { networks: names }: Body,
   fixed: ReadonlyMap<string, Address>,
   tenant: string,
@@ -129,7 +131,8 @@ function chosenNetworks(
   const chosen = ([4, 6] as const).flatMap((family) => {
     const ofFamily = all.filter(({ plan }) => plan.family === family);
     const named = ofFamily.filter(({ name }) => fixed.has(name));
-    return named.length > 0 ? named : networksByDefault(ofFamily, ({ plan }) => plan.family, tenant);
+    const usual = here.filter(({ plan }) => plan.family === family);
+    return named.length > 0 ? named : networksByDefault(usual, ({ plan }) => plan.family, tenant);
   });
   if (chosen.length === 0 && all.length > 0) {
     throw new RomanaError(

@@ -6,11 +6,11 @@
  * 3. What `export` answers changes nothing when it is applied.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Host, Network, Topology } from '#contract/model.ts';
+import type { Network } from '#contract/model.ts';
 import type { TopologyDiff } from '#contract/topology.ts';
 import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
-import { type CarvedGroup, powerOfTwo } from '#core/plan/index.ts';
+import { powerOfTwo } from '#core/plan/index.ts';
 import {
   type FileGroup,
   type FileHost,
@@ -25,20 +25,20 @@ import {
   type TopologyFile,
 } from '#core/plan/topology/index.ts';
 import { checkGuard } from '#store/guard.ts';
-import type { ReadTx, Tx } from '#store/port.ts';
+import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocatorOf } from './host-ids.ts';
+import { withIds } from './host-place.ts';
 import { changeHost, createHost } from './hosts.ts';
-import { awayFrom } from './locations.ts';
 import { changeNetwork, createNetwork } from './networks.ts';
-import { type Context, differing, nameSome, networksOf } from './shared.ts';
-import { groupsOf, leavesOf, staysIn, storeTopology, type Tree, topologyOf, treeOf } from './topology.ts';
+import { type Context, differing, must, nameSome } from './shared.ts';
+import { nameOf, storedTrees, storeTopology, type Tree, topologyOf, treesOf } from './topology.ts';
 import { exportFile, roomFor } from './topology-export.ts';
+import { type Blocked, inTheWay } from './topology-moves.ts';
 import type { Services } from './types.ts';
 
 type Mine = 'topologyShow' | 'topologyApply' | 'topologyDiff' | 'topologyExport';
 type Change = TopologyDiff['changes'][number];
-type Blocked = NonNullable<TopologyDiff['blocked']>;
 
 export function topologyServices(ctx: Context): Pick<Services, Mine> {
   const { store } = ctx;
@@ -107,51 +107,78 @@ type Body = Parameters<typeof readTopology>[0];
 function applyFile(tx: Tx, ctx: Context, body: Body): { changes: Change[]; blocked: Blocked | null } {
   const { file, issues } = readTopology(body);
   refuse(issues);
-  refuse(notKept(file));
   const known = new Map(tx.list('network').map(({ key, value }) => [key, value]));
   refuse(changedForGood(file, known));
   const old = topologyOf(tx);
-  const next = file.topologies === null ? treeOf(old) : storedTree(file.topologies[0]);
+  const before = treesOf(old);
+  const next = file.topologies === null ? before : treesOf(storedTrees(file.topologies.map(storedTree)));
   const stated = new Set(file.networks.map(({ name }) => name));
   const kept = [...known.values()].filter(({ name }) => !stated.has(name)).map(asFileNetwork);
-  const topologies = file.topologies ?? asFileTopologies(old);
+  const topologies = file.topologies ?? before.flatMap(asFileTopology);
   // Hosts that exist have their place already; whether it stays theirs is looked at below.
   const hosts = file.hosts.filter(({ name }) => tx.get('host', name) === undefined);
   refuse(planTopology({ networks: [...kept, ...file.networks], topologies, hosts }).issues);
 
   const changes: Change[] = [];
-  const treeChanged = differing({ ...empty, ...treeOf(old) }, { ...empty, ...next });
-  const placed = new Map(
-    (file.topologies ?? []).flatMap(listedHosts).map(({ host, path }) => [host.name, path]),
+  const listed = (file.topologies ?? []).flatMap((topology) =>
+    listedHosts(topology).map(({ host, path }) => ({ host, topology: topology.name, path })),
   );
-  const { blocked, settled } = inTheWay(tx, next, placed);
-  if (treeChanged.length > 0)
-    changes.push({ action: 'change', kind: 'topology', name: next.name ?? 'default', fields: treeChanged });
+  const placed = new Map(
+    [...Map.groupBy(listed, ({ host }) => host.name)].map(([name, all]) => [
+      name,
+      new Map(all.map(({ topology, path }) => [topology, path])),
+    ]),
+  );
+  const { blocked, settled } = inTheWay(tx, before, next, placed);
+  const treesChanged = changedTrees(before, next);
+  changes.push(...treesChanged);
   if (blocked !== null) return { changes, blocked };
-  if (treeChanged.length > 0) storeTopology(tx, next);
+  if (treesChanged.length > 0) storeTopology(tx, storedTrees(next));
   for (const host of settled) tx.put('host', host.name, host);
-  for (const network of file.networks)
+  if (next.length > 1) {
+    for (const { name } of settled) {
+      const host = must(tx, 'host', name);
+      const whole = withIds(tx, host);
+      if (whole !== host) tx.put('host', name, whole);
+      if (before.length > 1) changes.push({ action: 'change', kind: 'host', name, fields: ['groups'] });
+    }
+  }
+  // Networks come to hosts by age: those of one file by name, also where the clock goes on between them.
+  for (const network of file.networks.toSorted((a, b) => (a.name < b.name ? -1 : 1)))
     changes.push(...applyNetwork(tx, ctx, network, known.get(network.name)));
-  const listed = (file.topologies ?? []).flatMap(listedHosts);
-  for (const { host, path } of listed) changes.push(...applyHost(tx, ctx, host, path));
+  const done = new Set<string>();
+  for (const { host, path } of listed) {
+    if (done.has(host.name)) continue;
+    done.add(host.name);
+    changes.push(...applyHost(tx, ctx, host, next.length === 1 ? path : null, placed.get(host.name)));
+  }
   for (const host of file.hosts) changes.push(...applyHost(tx, ctx, host, null));
   return { changes, blocked: null };
 }
 
-const empty: Tree = { groups: [], name: 'default', networks: null };
-
-/** What a file may say, but the control plane has no place for. */
-function notKept(file: TopologyFile): Issue[] {
-  const [, second] = file.topologies ?? [];
-  return second === undefined
-    ? []
-    : [
-        issue(
-          second.at,
-          'The control plane keeps one topology; put its groups into the first, or its networks beside it.',
-        ),
-      ];
+/** Of one that goes nothing else is said. */
+function changedTrees(before: readonly Tree[], next: readonly Tree[]): Change[] {
+  const change = (tree: Tree, fields: string[]): Change[] =>
+    fields.length === 0 ? [] : [{ action: 'change', kind: 'topology', name: nameOf(tree), fields }];
+  const fieldsOf = (old: Tree, tree: Tree) => differing({ ...empty, ...old }, { ...empty, ...tree });
+  const [old, ...more] = before;
+  const [only, ...others] = next;
+  if (old !== undefined && only !== undefined && more.length + others.length === 0)
+    return change(only, fieldsOf(old, only));
+  const known = new Map(before.map((tree) => [nameOf(tree), tree]));
+  const names = next.map(nameOf);
+  const changes = next.flatMap((tree): Change[] => {
+    const was = known.get(nameOf(tree));
+    if (was !== undefined) return change(tree, fieldsOf(was, tree));
+    return [{ action: 'create', kind: 'topology', name: nameOf(tree), fields: [] }];
+  });
+  const gone = before.filter((tree) => !names.includes(nameOf(tree)));
+  changes.push(...gone.flatMap((tree) => change(tree, ['removed'])));
+  const same = isDeepStrictEqual(before.map(nameOf), names);
+  return changes.length === 0 && !same && only !== undefined ? change(only, ['order']) : changes;
 }
+
+const empty: Tree = { groups: [], name: 'default', networks: null };
 
 function issue(path: Path, message: string, code: Issue['code'] = 'topology_invalid'): Issue {
   return { path, code, message };
@@ -184,8 +211,7 @@ function asFileNetwork({ name, cidr, layout, reserved }: Network): FileNetwork {
   return { at: [], name, cidr: parseCidr(cidr), layout, derived: false, reserved: reserved.map(parseCidr) };
 }
 
-function storedTree(topology: FileTopology | undefined): Tree {
-  if (topology === undefined) return { groups: [] };
+function storedTree(topology: FileTopology): Tree {
   const plain = (groups: readonly FileGroup[]): Tree['groups'] =>
     groups.map(({ name, assignment, size, slots, growth, groups: children }) => ({
       name,
@@ -204,8 +230,8 @@ function storedTree(topology: FileTopology | undefined): Tree {
   };
 }
 
-function asFileTopologies({ groups, name = 'default', networks = null, slots }: Topology): FileTopology[] {
-  if (groups.length === 0 && slots === undefined) return [];
+function asFileTopology({ groups, name = 'default', networks = null, slots }: Tree): FileTopology[] {
+  if (groups.length === 0 && slots === undefined && networks === null) return [];
   const read = (list: Tree['groups']): FileGroup[] =>
     list.map(({ name: own, assignment = {}, size, slots: room, growth, groups: children = [] }) => ({
       at: [],
@@ -218,40 +244,6 @@ function asFileTopologies({ groups, name = 'default', networks = null, slots }: 
       hosts: [],
     }));
   return [{ at: [], name, networks, groups: read(groups), ...(slots === undefined ? {} : { slots }) }];
-}
-
-/** Hosts that would lose their ids under the tree; and those whose group has another name now, around the same ids. */
-function inTheWay(
-  tx: ReadTx,
-  next: Tree,
-  placed: ReadonlyMap<string, string>,
-): { blocked: Blocked | null; settled: Host[] } {
-  const groups = new Map<string, readonly CarvedGroup[]>(
-    networksOf(tx).map((network) => [network.name, groupsOf(tx, network, next)]),
-  );
-  const leaves = new Set(leavesOf(next));
-  const hosts: Blocked['hosts'] = [];
-  const settled: Host[] = [];
-  for (const { value: host } of tx.list('host')) {
-    const to = placed.get(host.name) ?? (leaves.has(host.group ?? '') ? host.group : null);
-    const path = to ?? '';
-    if (!leaves.has(path) || !staysIn(groups, host, path))
-      hosts.push({ name: host.name, from: host.group, to });
-    else if (to !== host.group) settled.push({ ...host, group: to });
-  }
-  if (hosts.length === 0) return { blocked: null, settled };
-  const most = 20;
-  const endpoints: string[] = [];
-  let endpointCount = 0;
-  for (const { name } of hosts) {
-    const away = awayFrom(tx, name);
-    endpointCount += tx.count('endpoint', { host: name }) + away.length;
-    const room = most - endpoints.length;
-    if (room <= 0) continue;
-    const here = tx.list('endpoint', { host: name, limit: room }).map(({ key }) => key);
-    endpoints.push(...[...here, ...away].slice(0, room));
-  }
-  return { blocked: { hosts, endpoints, endpointCount }, settled };
 }
 
 function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network | undefined): Change[] {
@@ -285,20 +277,25 @@ function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network |
 }
 
 /** `path` null: labels place it, if it is new. */
-function applyHost(tx: Tx, ctx: Context, host: FileHost, path: string | null): Change[] {
+function applyHost(
+  tx: Tx,
+  ctx: Context,
+  host: FileHost,
+  path: string | null,
+  listed?: ReadonlyMap<string, string>,
+): Change[] {
   const { name, addresses, labels, allocator, growth } = host;
   const old = tx.get('host', name);
   if (old === undefined) {
-    at(host.at, () =>
-      createHost(tx, ctx, {
-        name,
-        addresses: [...addresses],
-        group: path,
-        labels: { ...labels },
-        allocator: allocator ?? 'agent',
-        ...(growth === undefined ? {} : { growth }),
-      }),
-    );
+    const body = {
+      name,
+      addresses: [...addresses],
+      group: path,
+      labels: { ...labels },
+      allocator: allocator ?? 'agent',
+      ...(growth === undefined ? {} : { growth }),
+    };
+    at(host.at, () => createHost(tx, ctx, body, listed));
     return [{ action: 'create', kind: 'host', name, fields: [] }];
   }
   if (allocator !== undefined && allocatorOf(tx, name) !== allocator)

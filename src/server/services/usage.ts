@@ -13,7 +13,7 @@ import type { CarvedGroup } from '#core/plan/index.ts';
 import type { ReadTx } from '#store/port.ts';
 import { retiringIds } from './reuse.ts';
 import { type KnownNetwork, networksOf } from './shared.ts';
-import { groupsOf } from './topology.ts';
+import { groupsOf, topologyOf } from './topology.ts';
 
 export interface Books {
   readonly network: KnownNetwork;
@@ -33,10 +33,11 @@ interface IdRow {
 /** Opens the books of every network. `now` in the time of releases. */
 export function openBooks(tx: ReadTx, now: number): Books[] {
   const hosts = tx.list('host').map(({ value }) => value);
+  const trees = topologyOf(tx);
   return networksOf(tx).map((network) => {
     const { reserved, quarantineMs } = tx.ipam.network(network.name)!;
     const ranges = new Map(hosts.map((host) => [host.name, rangesOf(host, network.name)]));
-    const groups = groupsOf(tx, network);
+    const groups = groupsOf(network, trees);
     const blocks = tx.blockCounts(network.name, now - quarantineMs, aggregate(reserved));
     const input: AccountInput = {
       plan: network.plan,

@@ -1,4 +1,4 @@
-/** The hosts of a file: those that groups list stand there, the others where their labels put them. */
+/** The hosts of a file: in each topology they stand where a group lists them, else where their labels put them. */
 import { maxId } from '../../address/index.ts';
 import type { Reading } from './fields.ts';
 import { chooseLeaf, leavesOf } from './place.ts';
@@ -44,41 +44,45 @@ export function placeHosts(r: Reading, file: TopologyFile, groups: readonly Plan
   };
   const topologies = file.topologies ?? [];
   const free = leaves.has(keyOf(null, ''));
-  const known = new Map<string, FileHost>();
+  const byLabels = (topology: FileTopology, host: FileHost): string | undefined => {
+    const entry = (path: string) => leaves.get(keyOf(topology.name, path));
+    const hasRoom = (path: string): boolean =>
+      entry(path)?.group.ranges.every((range) => idOf(range, entry(path)?.taken ?? 0) !== undefined) ?? true;
+    const hostsIn = (path: string): number => entry(path)?.taken ?? 0;
+    return chooseLeaf(leavesOf(topology), host.labels ?? {}, hostsIn, hasRoom)?.path;
+  };
+  const put = (host: FileHost, listed: ReadonlyMap<string, string>): boolean => {
+    let somewhere = false;
+    if (free) take(host, null, '', false);
+    for (const topology of topologies) {
+      const path = listed.get(topology.name);
+      const chosen = path ?? byLabels(topology, host);
+      if (chosen !== undefined)
+        somewhere = take(host, topology.name, chosen, path !== undefined) || somewhere;
+    }
+    return somewhere;
+  };
+  const known = new Map<string, { readonly host: FileHost; readonly listed: Map<string, string> }>();
   for (const topology of topologies) {
-    const here = new Set<string>();
     for (const { host, path } of listedHosts(topology)) {
       const before = known.get(host.name);
-      if (here.has(host.name))
+      if (before?.listed.has(topology.name) === true)
         r.refuse(host.at, `Host ${host.name} is there twice; list it once.`, 'topology_invalid');
-      else if (before !== undefined && sentence(before) !== sentence(host))
+      else if (before !== undefined && sentence(before.host) !== sentence(host))
         r.refuse(host.at, `Host ${host.name} is listed elsewhere with other properties.`, 'topology_invalid');
-      else take(host, topology.name, path, true);
-      here.add(host.name);
-      if (before === undefined && free) take(host, null, '', false);
-      known.set(host.name, host);
+      else if (before !== undefined) before.listed.set(topology.name, path);
+      else known.set(host.name, { host, listed: new Map([[topology.name, path]]) });
     }
   }
+  for (const { host, listed } of known.values()) put(host, listed);
   for (const host of file.hosts) {
     if (known.has(host.name)) {
       r.refuse(host.at, `Host ${host.name} is there twice; list it once.`, 'topology_invalid');
       continue;
     }
-    known.set(host.name, host);
-    let somewhere = free && take(host, null, '', false);
-    for (const topology of topologies) {
-      const entry = (path: string) => leaves.get(keyOf(topology.name, path));
-      const leaf = chooseLeaf(
-        leavesOf(topology),
-        host.labels ?? {},
-        (path) => entry(path)?.taken ?? 0,
-        (path) =>
-          entry(path)?.group.ranges.every((range) => idOf(range, entry(path)?.taken ?? 0) !== undefined) ??
-          true,
-      );
-      if (leaf !== undefined) somewhere = take(host, topology.name, leaf.path, false) || somewhere;
-    }
-    if (!somewhere && topologies.length > 0)
+    const listed = new Map<string, string>();
+    known.set(host.name, { host, listed });
+    if (!put(host, listed) && topologies.length > 0)
       r.refuse(
         host.at,
         `The labels of host ${host.name} match no group with room; label it, or list it in a group.`,
@@ -99,5 +103,6 @@ function idOf(range: PlannedGroup['ranges'][number], n: number): number | undefi
 }
 
 function sentence(host: FileHost): string {
-  return JSON.stringify([host.addresses, host.labels ?? null, host.allocator ?? null]);
+  const { addresses, labels = null, allocator = null, growth = null } = host;
+  return JSON.stringify([addresses, labels, allocator, growth]);
 }
