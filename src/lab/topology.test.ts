@@ -43,6 +43,16 @@ test('files that the lab cannot use are refused, and it says why', () => {
     [{ networks: [v4], groups: [{ name: 'rack1', hosts: [{ name: 'h1', ip: '192.168.1.1' }] }] }, /hosts/],
     [{ networks: [{ name: 'f', cidr: '192.0.2.0/24', kind: 'flat' }] }, /network/],
     [{ networks: [v4, { ...v4, name: 'twice' }] }, /overlap/],
+    [
+      {
+        networks: [v4],
+        topologies: [
+          { name: 'a', networks: ['v4'] },
+          { name: 'b', networks: [] },
+        ],
+      },
+      /one topology/,
+    ],
   ] as const) {
     assert.throws(
       () => addressing(file as unknown as Parameters<typeof addressing>[0]),

@@ -37,6 +37,10 @@ export function addressing(document: TopologyInput | null): Addressing {
   const { file, plan } = demandTopology(document);
   if (plan.places.length > 0 || file.hosts.length > 0)
     throw refused('The lab makes hosts of its own and gives them addresses: take the hosts out of the file.');
+  if (plan.topologies.length > 1)
+    throw refused(
+      'The lab has one spine, which routes the racks of one topology: take the others out of the file.',
+    );
   const networks = file.networks.flatMap(({ name, cidr, layout, tenants }) =>
     layout === null ? [] : [{ name, family: cidr.address.family, endpointBits: layout.endpoint, tenants }],
   );
