@@ -26,7 +26,7 @@ import {
 } from './endpoints.ts';
 import { bareReport, Generation, withdrawn } from './generation.ts';
 import { Waiting, wantedIds } from './growth.ts';
-import { holdingsOf, MaybeWired } from './holdings.ts';
+import { emptyIds, holdingsOf, MaybeWired } from './holdings.ts';
 import type { JournalFs } from './journal/index.ts';
 import { isUndisputed } from './listed.ts';
 import { wiredOf } from './live.ts';
@@ -144,8 +144,8 @@ export class Agent {
         const generation = this.#generation;
         if (view === null || !this.#connected || generation === null || generation.superseded) return null;
         const outcome = this.#reconciler.last;
-        const claims = this.#openAllocator().claims().map(claimOf);
-        const holdings = holdingsOf([...claims, ...this.#maybeWired.list()], view.objects);
+        const claims = [...this.#openAllocator().claims().map(claimOf), ...this.#maybeWired.list()];
+        const holdings = holdingsOf(claims, view.objects);
         const problems = outcome?.problems ?? [];
         const wanted = wantedIds(view.objects, host, this.#openAllocator().usage(), this.#waiting.list());
         return {
@@ -157,6 +157,7 @@ export class Agent {
           holdings,
           wired: outcome?.applied === true ? wiredOf(this.#wired(view), outcome) : null,
           wanted,
+          empty: emptyIds(claims, view.objects, host),
           generation: generation.said,
           undisputed: isUndisputed(this.#openAllocator(), this.#local(), view.objects, host),
         };

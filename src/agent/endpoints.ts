@@ -24,7 +24,7 @@ import { type IpamNetwork, numbersIn, type Slot, type Wanted } from '#core/ipam/
 import { carversOf, isOpenTo, networksByDefault, pathIn } from '#core/plan/index.ts';
 import type { Held, LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
-import type { Claim } from './holdings.ts';
+import { type Claim, isUsable } from './holdings.ts';
 import { demandSame, questionOf } from './question.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewObjects, ViewState } from './view.ts';
@@ -161,22 +161,23 @@ export class LocalEndpoints {
     const now = (): Wanted => wantedOf(view().objects, host, input);
     for (let asked = now(); ; asked = now()) {
       // The view may change until the decision, and while it is made durable.
-      const stands = (): void => {
-        if (!covers(now(), asked)) throw changedMeanwhile(asked.key);
-      };
+      const stands = (): void => demandStanding(now(), asked, asked.slots);
       let held: Held;
       try {
         held = await allocator().allocate(asked, wiring as never, stands);
       } catch (error) {
+        if (error === hostIdWent) continue;
         const full = fullSlot(error, asked);
         // Ids may have come while the decision was under way.
         if (full === undefined || (sameIds(now(), asked) && !(await this.#options.growth(full)))) throw error;
         continue;
       }
+      const uses = held.allocation.addresses.map(({ network, hostId }) => ({ network, hostIds: [hostId] }));
       try {
-        stands();
+        demandStanding(now(), asked, uses);
       } catch (error) {
         await allocator().release(asked.key, { uid: held.allocation.uid });
+        if (error === hostIdWent) continue;
         throw error;
       }
       return held;
@@ -256,24 +257,29 @@ function fullSlot(error: unknown, { slots }: Wanted): Slot | undefined {
   return slots.find(({ network }) => network === error.details?.['network']);
 }
 
-/** Whether the numbers of which addresses are made are still there; further ids do no harm. */
-function covers(now: Wanted, before: Wanted): boolean {
+/** A host id is on its way back, or gone: no refusal, because the others still serve. */
+const hostIdWent = new Error('a host id may not be used any more');
+
+/** Throws when the numbers of which addresses are made are not there any more; further ids do no harm. `uses`: the host ids that count. */
+function demandStanding(
+  now: Wanted,
+  before: Wanted,
+  uses: readonly Pick<Slot, 'network' | 'hostIds'>[],
+): void {
   const plain = ({ slots }: Wanted): unknown =>
     slots.map(({ tenantId: _tenant, segmentId: _segment, further: _further, ...slot }) => ({
       ...slot,
       hostIds: [],
     }));
-  return (
-    isDeepStrictEqual(plain(now), plain(before)) &&
-    before.slots.every((slot, index) => {
-      const later = now.slots[index]!;
-      const pairs = new Set(pairsOf(later));
-      return (
-        slot.hostIds.every((id) => later.hostIds.includes(id)) &&
-        pairsOf(slot).every((pair) => pairs.has(pair))
-      );
-    })
-  );
+  const numbersStand = before.slots.every((slot, index) => {
+    const pairs = new Set(pairsOf(now.slots[index] ?? slot));
+    return pairsOf(slot).every((pair) => pairs.has(pair));
+  });
+  if (!isDeepStrictEqual(plain(now), plain(before)) || !numbersStand) throw changedMeanwhile(before.key);
+  const usable = (network: string): readonly number[] =>
+    now.slots.find((slot) => slot.network === network)?.hostIds ?? [];
+  if (!uses.every(({ network, hostIds: ids }) => ids.every((id) => usable(network).includes(id))))
+    throw hostIdWent;
 }
 
 function pairsOf({ tenantId, segmentId, further = [] }: Slot): string[] {
@@ -406,7 +412,7 @@ function defaultNetworks(objects: ViewObjects, host: string, tenant: string): m.
 
 function hostIds(objects: ViewObjects, host: string, network: m.Network): number[] {
   const ids = (objects.host.get(host)?.ids ?? [])
-    .filter((held) => held.network === network.name && held.allocator === 'agent')
+    .filter((held) => held.network === network.name && isUsable(held))
     .map(({ id }) => id);
   if (ids.length === 0) {
     throw new RomanaError(

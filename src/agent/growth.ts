@@ -4,11 +4,12 @@
  * 1. What is wished for is a number of ids to hold in all, worked out anew for every report: said twice it is granted once.
  * 2. Enough is what holds the endpoints of the fullest (tenant, segment), those that wait for an address, and a margin: a quarter of a
  *    block, or 16 addresses (half of a block that has fewer than 32).
+ * 3. Ids that are on their way back do not count: asking for more is what keeps them.
  */
-import type * as m from '#contract/model.ts';
 import { maxId } from '#core/address/index.ts';
-import type { Block, BlockUsage } from '#core/ipam/index.ts';
+import { type Block, type BlockUsage, idsFor } from '#core/ipam/index.ts';
 import type { Timers } from '#core/ports.ts';
+import { isUsable } from './holdings.ts';
 import type { ViewObjects } from './view.ts';
 
 /** How long a request waits for a host id before its full block is refused. */
@@ -24,7 +25,7 @@ export function wantedIds(
   usage: readonly BlockUsage[],
   waiting: readonly (Share & { readonly count: number })[],
 ): Wanted {
-  const mine = (objects.host.get(host)?.ids ?? []).filter(({ allocator }) => allocator === 'agent');
+  const mine = (objects.host.get(host)?.ids ?? []).filter(isUsable);
   return [...objects.network.values()].flatMap((network) => {
     const held = new Set(mine.filter((one) => one.network === network.name).map(({ id }) => id));
     if (held.size === 0) return [];
@@ -42,16 +43,9 @@ export function wantedIds(
       // Blocks may also be full of addresses at rest, which are no load.
       forWaiting = Math.max(forWaiting, held.size + Math.ceil(share.count / maxId(network.layout.endpoint)));
     }
-    const ids = Math.max(forWaiting, idsFor(network, Math.max(0, ...load.values())));
+    const ids = Math.max(forWaiting, idsFor(network.layout.endpoint, Math.max(0, ...load.values())));
     return ids > held.size ? [{ network: network.name, ids: Math.min(ids, 65_536) }] : [];
   });
-}
-
-/** Host ids for so many endpoints of one segment. */
-function idsFor(network: m.LaidOut, endpoints: number): number {
-  const size = maxId(network.layout.endpoint);
-  const margin = Math.max(Math.floor(size / 4), Math.min(16, Math.floor(size / 2)));
-  return Math.max(1, Math.ceil((endpoints + (endpoints === 0 ? 0 : margin)) / size));
 }
 
 /** Requests that wait for a further host id. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAddress } from '#core/address/index.ts';
-import { type Claim, holdingsOf, MaybeWired, olderOf } from './holdings.ts';
+import { type Claim, emptyIds, holdingsOf, MaybeWired, olderOf } from './holdings.ts';
 import { View, type ViewObjects } from './view.ts';
 
 const network = { name: 'main', cidr: '10.0.0.0/8', layout: { host: 8, tenant: 8, segment: 4, endpoint: 4 } };
@@ -80,4 +80,30 @@ test('the older of two positions; none of different stores', () => {
     [at(1), at(1, 'j')],
   ] as const)
     assert.equal(olderOf(a, b), null);
+});
+
+test('a retiring id is empty when nothing that counts has an address of it; without retiring ids nothing is said', () => {
+  const ids = (retiring: boolean) =>
+    ['main', 'six'].flatMap((name) => [
+      { network: name, id: 1, allocator: 'agent', cidr: '' },
+      { network: name, id: 2, allocator: 'agent', cidr: '', ...(retiring ? { retiring } : {}) },
+    ]);
+  const knowing = (retiring: boolean): ViewObjects => {
+    const host = { name: 'h1', ids: ids(retiring) } as never;
+    return { ...objects(1, 1), host: new Map([['h1', host]]) };
+  };
+  const [main, second] = ['main', 'six'].map((name) => ({ network: name, id: 2 }));
+  assert.equal(emptyIds([both], knowing(false), 'h1'), null);
+  assert.deepEqual(emptyIds([both], knowing(true), 'h1'), [main, second]);
+  assert.deepEqual(emptyIds([both, claim('10.2.1.17')], knowing(true), 'h1'), [second]);
+  assert.deepEqual(emptyIds([both, claim('fd10:2:1:1::1')], knowing(true), 'h1'), [main]);
+  assert.deepEqual(
+    emptyIds(
+      [{ key: 'a/s/x', placed: [{ network: 'main', address: parseAddress('192.0.2.1') }] }],
+      knowing(true),
+      'h1',
+    ),
+    [second],
+    'of an earlier network of the name: it may be any id',
+  );
 });

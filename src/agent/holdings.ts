@@ -2,7 +2,8 @@
  * What of this host others must wait for before ids change owner. Imports contract, core, agent. See the reuse barrier of the server.
  *
  * 1. An endpoint counts from before its allocation is durable until it is released *and* a whole pass has left it out of the kernel.
- * 2. A position is acknowledged when it is applied and the view on disk is not older: no crash brings back what came before.
+ * 2. Of a host id that is on its way back nothing is given out any more; it is empty when no endpoint that counts has an address of it.
+ * 3. A position is acknowledged when it is applied and the view on disk is not older: no crash brings back what came before.
  */
 import type * as m from '#contract/model.ts';
 import { addressPlan, containsAddress, decode, formatAddress, parseCidr } from '#core/address/index.ts';
@@ -45,6 +46,31 @@ export function holdingsOf(claims: readonly Claim[], objects: ViewObjects): Hold
       orphans.set(`${orphan.network}/${orphan.tenant}/${orphan.segment}`, orphan);
   }
   return { holds: distinct.size, orphans: [...orphans.values()] };
+}
+
+/** Whether this agent gives out addresses of a host id. */
+export function isUsable({ allocator, retiring }: m.HostId): boolean {
+  return allocator === 'agent' && retiring !== true;
+}
+
+export type EmptyIds = NonNullable<m.HostReport['empty']>;
+
+/** Those of the retiring ids of `host` that nothing has an address of; null when none is retiring. */
+export function emptyIds(claims: readonly Claim[], objects: ViewObjects, host: string): EmptyIds | null {
+  const retiring = (objects.host.get(host)?.ids ?? []).filter((one) => one.retiring === true);
+  if (retiring.length === 0) return null;
+  const used = new Set<string>();
+  for (const { network: name, address } of claims.flatMap(({ placed }) => placed)) {
+    const network = objects.network.get(name);
+    const plan = network === undefined ? undefined : addressPlan(parseCidr(network.cidr), network.layout);
+    const inside = plan !== undefined && containsAddress(plan.cidr, address);
+    const id = inside ? decode(plan, address)?.host : undefined;
+    // An address of another network of this name: nobody can say which id that is now.
+    used.add(id === undefined ? name : `${name}/${id}`);
+  }
+  return retiring.flatMap(({ network, id }) =>
+    used.has(network) || used.has(`${network}/${id}`) ? [] : [{ network, id }],
+  );
 }
 
 /** Ids in its addresses that its tenant or segment does not have as far as the view says. */

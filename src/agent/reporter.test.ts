@@ -53,6 +53,7 @@ function stateOf(
     wired: null,
     generation: { id: 'g', seq: 0 },
     wanted: [],
+    empty: null,
     undisputed: true,
   };
 }
@@ -384,4 +385,22 @@ test('a journal that does not fit into one report is listed with the last of the
     ],
   );
   reporter.stop();
+});
+
+test('ids that are empty are told when some are retiring, and the report after a failure is one that an older server takes', async () => {
+  const empty = [{ network: 'four', id: 2 }];
+  const { sim, reporter, sent, answers } = setup({ ...stateOf([], []), empty });
+  answers.push(lost);
+  reporter.wake();
+  for (let beat = 0; beat < 3; beat++) await sim.run(heartbeatMs);
+  assert.deepEqual(
+    sent.slice(0, 3).map((report) => report.empty),
+    [empty, undefined, empty],
+  );
+  reporter.stop();
+  const none = setup({ ...stateOf([], []), empty: [] });
+  none.reporter.wake();
+  await none.sim.run(1);
+  assert.deepEqual(none.sent[0]?.empty, []);
+  none.reporter.stop();
 });

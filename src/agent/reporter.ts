@@ -5,7 +5,7 @@
  * 1. Nothing is queued and nothing can be lost: after any crash the next difference is the same.
  * 2. `gone` is said only of endpoints that a finished pass has left out of the kernel.
  * 3. The applied position is that of a pass which reached the kernel whole.
- * 4. What is acknowledged, and what is held, are true of the same moment.
+ * 4. What is acknowledged, what is held, and which ids are empty are true of the same moment.
  */
 
 import type { LiveQuestion } from '#contract/live.ts';
@@ -16,7 +16,7 @@ import { isRomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Wanted } from './growth.ts';
-import { type Holdings, olderOf } from './holdings.ts';
+import { type EmptyIds, type Holdings, olderOf } from './holdings.ts';
 import { liveOf } from './live.ts';
 import type { Outcome } from './reconciler.ts';
 import type { ViewState } from './view.ts';
@@ -47,6 +47,8 @@ export interface ReportState {
   readonly wired: readonly WiredEndpoint[] | null;
   /** Networks in which the host should hold more ids. */
   readonly wanted: Wanted;
+  /** Retiring host ids of which nothing is held; null when none is retiring. */
+  readonly empty: EmptyIds | null;
   readonly generation: NonNullable<m.HostReport['generation']>;
   /** What is held is all in `local`, and none of it has an id that is another's. */
   readonly undisputed: boolean;
@@ -54,6 +56,7 @@ export interface ReportState {
 
 /** More are not listed; nothing is acknowledged then. */
 const orphanLimit = 4096;
+const emptyLimit = 1024;
 /** A difference that was sent and has not come back in the view is sent again after this time. */
 const resendMs = 10_000;
 const batch = 500;
@@ -164,7 +167,7 @@ export class Reporter {
   }
 
   #difference(state: ReportState): m.HostReport {
-    const { view, local, outcome, problems, saved, holdings, wanted } = state;
+    const { view, local, outcome, problems, saved, holdings, wanted, empty } = state;
     const now = this.#options.clock.monotonic();
     const due = (kind: string, key: string, entry: { uid: string }): boolean => {
       const last = this.#sent.get(`${kind} ${key}`);
@@ -233,6 +236,7 @@ export class Reporter {
         ? {}
         : { listed: state.undisputed && registered.length <= batch ? view.position : null }),
       ...(wanted.length === 0 ? {} : { wanted: [...wanted] }),
+      ...(empty === null || this.#plain ? {} : { empty: empty.slice(0, emptyLimit) }),
       ...(this.#question === null ? {} : { live: liveOf(local, state.wired, this.#question) }),
     };
   }

@@ -152,8 +152,8 @@ const readers: Readonly<Record<string, (value: unknown) => Cell>> = {
 };
 
 function idText(id: unknown): Cell {
-  const about = [at(id, 'cidr'), at(id, 'allocator')].flatMap((part) =>
-    typeof part === 'string' ? [part] : [],
+  const about = [at(id, 'cidr'), at(id, 'allocator'), at(id, 'retiring') === true && 'retiring'].flatMap(
+    (part) => (typeof part === 'string' ? [part] : []),
   );
   const text = `${String(plain(at(id, 'network')))}:${String(plain(at(id, 'id')))}`;
   return about.length === 0 ? text : `${text} (${about.join(', ')})`;

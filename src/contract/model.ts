@@ -133,6 +133,10 @@ export const HostId = z
     allocator: Allocator,
     cidr: z.string(),
     grown: z.boolean().optional().describe('Taken because blocks ran full; goes back when it is empty'),
+    retiring: z
+      .boolean()
+      .optional()
+      .describe('On its way back: its agent gives out no more addresses of it; present only when true'),
   })
   .describe('A value of the host field held by a host')
   .meta({ id: 'HostId' });
@@ -338,6 +342,13 @@ export const HostReport = z
       .max(1024)
       .optional()
       .describe('Host ids that the agent should hold in all, because its blocks run full'),
+    empty: z
+      .array(z.strictObject({ network: name, id }))
+      .max(1024)
+      .optional()
+      .describe(
+        'Retiring host ids of which journal and kernel hold nothing; absent: the agent knows of none',
+      ),
     live: Live.optional(),
   })
   .meta({ id: 'HostReport' });

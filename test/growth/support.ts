@@ -34,7 +34,7 @@ export class Machine {
   constructor(address: string) {
     this.kernel.addLink('up0');
     this.kernel.setUp('up0', true);
-    this.kernel.addAddress('up0', `${address}/24`);
+    this.kernel.addAddress('up0', `${address}/${address.includes(':') ? 64 : 24}`);
   }
 
   connected(cut: () => void): void {
@@ -71,23 +71,38 @@ export const pause = (ms: number): Promise<void> =>
     systemTimers.after(ms, resolve);
   });
 
-/** Hosts h1, h2… with these growths on one link, one network 10.0.0.0/8 of 8/8/4/4, tenant `a` with segment `s`. */
-export async function cluster(growths: readonly number[]): Promise<Cluster> {
+export interface Wish {
+  readonly family?: 4 | 6;
+  readonly quarantineSeconds?: number;
+  readonly heartbeatMs?: number;
+}
+
+const networks = {
+  4: { cidr: '10.0.0.0/8', layout: { host: 8, tenant: 8, segment: 4, endpoint: 4 } },
+  6: { cidr: 'fd10::/96', layout: { host: 16, tenant: 8, segment: 4, endpoint: 4 } },
+};
+
+/** Hosts h1, h2… with these growths on one link, one network with blocks of 15, tenant `a` with segment `s`. */
+export async function cluster(growths: readonly number[], wish: Wish = {}): Promise<Cluster> {
+  const { family = 4, quarantineSeconds = 30, heartbeatMs = 10_000 } = wish;
   const folder = mkdtempSync(join(tmpdir(), 'romana-growth-'));
   const path = join(folder, 'store.db');
   let { store, services, hub } = await openServer(path, false);
   /** Watchers: each answers how it comes back. */
   const followers = new Set<() => () => void>();
   const empty = { params: {}, query: {} };
-  const layout = { host: 8, tenant: 8, segment: 4, endpoint: 4 };
-  const network = operations.networkCreate.body.parse({ name: 'main', cidr: '10.0.0.0/8', layout });
+  const network = operations.networkCreate.body.parse({
+    name: 'main',
+    ...networks[family],
+    quarantineSeconds,
+  });
   await services.networkCreate(admin, { ...empty, body: network });
   await services.tenantCreate(admin, { ...empty, body: { name: 'a', isolation: 'segment' } });
   await services.segmentCreate(admin, { params: { tenant: 'a' }, query: {}, body: { name: 's' } });
   const machines: Machine[] = [];
   for (const [index, growth] of growths.entries()) {
     const name = `h${index + 1}`;
-    const address = `192.168.0.${index + 1}`;
+    const address = `${family === 4 ? '192.168.0.' : 'fd99::'}${index + 1}`;
     const body = operations.hostCreate.body.parse({ name, addresses: [address], growth });
     await services.hostCreate(admin, { ...empty, body });
     await store.transaction('test', (tx) => tx.put('host', name, { ...tx.get('host', name)!, joined: true }));
@@ -147,7 +162,7 @@ export async function cluster(growths: readonly number[]): Promise<Cluster> {
       endpointLinks: ['rom*', 'tap*'],
       mtu: 0,
       resyncMs: 60_000,
-      heartbeatMs: 10_000,
+      heartbeatMs,
       kernel: {
         facts: createFakeKernelFacts(kernel),
         rules: {

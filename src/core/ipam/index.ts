@@ -4,6 +4,7 @@ export * from './account.ts';
 export { locate } from './block.ts';
 export * from './check.ts';
 export * from './decide.ts';
+export * from './enough.ts';
 export * from './live.ts';
 export * from './memory.ts';
 export * from './numbers.ts';

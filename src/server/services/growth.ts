@@ -6,12 +6,12 @@
  *    uplinks of all hosts let its sources in. A host that is away blocks, and `romana host show` names it.
  * 2. With hosts in other prefix groups, packets pass switches: an operator says that they have the route (`romana host confirm`).
  */
-
 import type { Host, HostReservation } from '#contract/model.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
 import { activate, furtherHostId, type Granted, growingKind } from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
+import { isUsable, keepIds } from './returning-ids.ts';
 import { reached } from './reuse.ts';
 import { type Context, differing, must, networksOf } from './shared.ts';
 import { networksAt } from './topology.ts';
@@ -83,19 +83,25 @@ export class Growth {
     return wanted.some(
       ({ network, ids }) =>
         agentIds(host, network) < ids &&
-        host.reservations?.some((one) => one.network === network && one.pending !== null) !== true,
+        (host.ids.some((one) => one.network === network && one.retiring === true) ||
+          host.reservations?.some((one) => one.network === network && one.pending !== null) !== true),
     );
   }
 
   /**
-   * Grants the agent of a host what it asks for: inside its reservations at once, beyond them as one pending reservation that at most
-   * doubles what the host has. When the group has nothing left it goes on with what it has.
+   * Grants the agent of a host what it asks for: what is on its way back stays, then inside its reservations at once, beyond them as one
+   * pending reservation that at most doubles what the host has. When the group has nothing left it goes on with what it has.
    */
   give(tx: Tx, name: string, wanted: Wanted): void {
     const old = must(tx, 'host', name);
     let held: Pick<Host, 'ids' | 'reservations'> = old;
     for (const network of networksAt(tx, old)) {
       const ids = wanted.find((one) => one.network === network.name)?.ids ?? 0;
+      const missing = ids - agentIds(held, network.name);
+      if (missing > 0) {
+        const kept = keepIds(tx, { name, ids: held.ids }, network.name, missing, this.#ctx.steadyNow());
+        held = { ids: kept, reservations: held.reservations };
+      }
       while (agentIds(held, network.name) < ids) {
         const room = (held.reservations ?? [])
           .filter((one) => one.network === network.name)
@@ -220,5 +226,5 @@ function pendingOf(tx: ReadTx, name: string): HostReservation[] {
 }
 
 function agentIds({ ids }: Pick<Host, 'ids'>, network: string): number {
-  return ids.filter((one) => one.network === network && one.allocator === 'agent').length;
+  return ids.filter((one) => one.network === network && isUsable(one)).length;
 }

@@ -25,6 +25,7 @@ import { demandStaying, type HostEnds } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
 import { underlay } from './ids.ts';
 import { settleWait } from './incarnation.ts';
+import { forgetReturningIds } from './returning-ids.ts';
 import type { ReuseBarrier } from './reuse.ts';
 import {
   answerList,
@@ -67,6 +68,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       tx.delete('host', host.name);
       hostRemoved(tx, host.name);
       forgetEmptyIds(tx, host.name);
+      forgetReturningIds(tx, host.name);
     },
     settle(tx) {
       settleWait(tx);

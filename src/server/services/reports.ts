@@ -2,7 +2,6 @@
  * Reports of agents: how far the kernel of their host agrees, what went wrong, which endpoints they made and which are gone.
  * Everything in one report is one transaction; a report that changes nothing is none.
  */
-
 import { locationOf, locationSeqOf } from '#contract/location.ts';
 import type { Endpoint, Host, Problem } from '#contract/model.ts';
 import type { AnswerOf } from '#contract/operations.ts';
@@ -21,6 +20,7 @@ import type { HostStatuses } from './host-status.ts';
 import { heard, hears, learnHostIds, learnRetired } from './incarnation.ts';
 import { endDrained } from './locations.ts';
 import { registeredAddresses } from './registered.ts';
+import { anyReturning, returnIds } from './returning-ids.ts';
 import { anyRested, freeRestedIds, type ReuseBarrier } from './reuse.ts';
 import { type Context, demandOutside, differing, must, rangesOf, timeText } from './shared.ts';
 import { endpointAdded, endpointRemoved } from './sharing.ts';
@@ -62,7 +62,11 @@ export function reportServices(
         rejected,
         live: store.read((tx) => comparison.heard(tx, host, body, store.position())),
       });
-      const empty = store.read((tx) => anyEmptyIds(tx, host, ctx.steadyNow()));
+      const empty = store.read(
+        (tx) =>
+          anyEmptyIds(tx, host, ctx.steadyNow()) ||
+          anyReturning(tx, host, body, ctx.steadyNow(), store.position()),
+      );
       const waits = store.read(isWaiting);
       if (
         quiet &&
@@ -96,6 +100,8 @@ export function reportServices(
         for (const name of routed) growth.settle(tx, name);
         if (lacks && !waiting && !isLeaving(current)) growth.give(tx, current.name, body.wanted ?? []);
         if (empty && !isLeaving(current)) returnEmptyIds(tx, must(tx, 'host', params.name), ctx.steadyNow());
+        if (!waiting && !isLeaving(current))
+          returnIds(tx, must(tx, 'host', params.name), body, ctx.steadyNow(), store.position());
         if (hasLeft(tx, current, body, store.position())) {
           ends.remove(tx, current);
           ends.settle(tx);
