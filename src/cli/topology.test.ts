@@ -1,6 +1,6 @@
 /** `romana topology` against a real server: apply, diff, export, and what is in the way of a change. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -72,7 +72,8 @@ ${racks}`;
     ['endpoint', 'create', 'acme/web/a', '--host', 'h1'],
   ])
     assert.equal((await romana(argv)).code, 0);
-  writeFileSync(file, text('      - {name: rack1}\n      - {name: rack2}\n      - {name: rack3}\n'));
+  const moved = text('      - {name: rack1}\n      - {name: rack2}\n      - {name: rack3}\n');
+  writeFileSync(file, moved);
   const refused = await romana(['topology', 'apply', file]);
   assert.equal(refused.code, 4);
   assert.match(refused.err, /h1 would move; they hold 1 endpoint \(acme\/web\/a\).* --drain/);
@@ -90,6 +91,16 @@ ${racks}`;
   );
   // Nothing was done.
   assert.equal((await romana(['topology', 'export'])).out, exported.out);
+
+  const copy = join(folder, 'copy.yaml');
+  assert.deepEqual(await romana(['topology', 'export', copy]), { code: 0, out: '', err: '' });
+  assert.equal(readFileSync(copy, 'utf8'), exported.out);
+  const over = await romana(['topology', 'export', file]);
+  assert.equal(over.code, 2);
+  assert.match(over.err, /is there already/);
+  assert.equal(readFileSync(file, 'utf8'), moved);
+  await romana(['topology', 'export', join(folder, 'copy.json')]);
+  JSON.parse(readFileSync(join(folder, 'copy.json'), 'utf8'));
 });
 
 test('what the server refuses in a file has its line and column as well', async () => {

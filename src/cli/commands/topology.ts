@@ -1,10 +1,11 @@
 /** `romana topology`: files that are judged here, without a server, and what the server has of them. */
+import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Client } from '#contract/client.ts';
 import type { TopologyDiff, TopologyInput } from '#contract/topology.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Issue, ShownTopology } from '#core/plan/topology/index.ts';
-import { exitCodes } from '../exit.ts';
+import { exitCodes, usage } from '../exit.ts';
 import { dump, formatOf, type Item, type OutputOptions, table } from '../output.ts';
 import type { PlacedFinding, Source } from '../source.ts';
 import { readInteger } from '../values.ts';
@@ -193,12 +194,26 @@ export function addTopologyCommands(
       .summary('Print the file that describes what the server has')
       .description(
         'Print the topology file of what the server has: networks, prefix groups and hosts. Applied to the same server it changes nothing; applied to an empty one it makes the same.',
-      ),
-  ).action(async (options: ClientOptions) => {
+      )
+      .argument('[file]', 'Where to write it, a file that is not there yet; - or left out: standard output'),
+  ).action(async (file: string | undefined, options: ClientOptions) => {
     const format = formatOf(options);
     const answer = await withClient(world, options, (client) => client.topologyExport());
-    world.out(await dump(answer, format === 'json' ? 'json' : 'yaml'));
+    const text = await dump(answer, format === 'json' || file?.endsWith('.json') === true ? 'json' : 'yaml');
+    if (file === undefined || file === '-') world.out(text);
+    else writeNew(file, text);
   });
+}
+
+/** Never over a file that is there: it may hold what somebody edited. */
+function writeNew(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { flag: 'wx' });
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    const reason = exists ? 'it is there already; name another' : String(error);
+    throw usage(`Cannot write ${file}: ${reason}.`);
+  }
 }
 
 /** Asks the server about a file that was found valid here; what the server refuses in it has its place in the file, too. */
