@@ -177,3 +177,22 @@ test('the view of a host that another agent has taken over is that of a fenced o
   assert.equal(before.objects.host.get('h1')?.state, 'active');
   assert.equal(withdrawn(before, 'h2'), before);
 });
+
+test('an agent whose generation is not known says which one it follows, until it is accepted', async () => {
+  const disk = new Disk();
+  const { generation, allocator } = await disk.start();
+  await generation.adopt(view([]), 'h1', heard);
+  assert.equal(generation.said.follows, undefined);
+  for (const current of ['before', null]) {
+    const unknown = new RomanaError('generation_stale', 'no.', { details: { reason: 'unknown', current } });
+    // Nobody else has taken over: it neither withdraws nor begins anew.
+    assert.equal(generation.refused(unknown), false);
+    assert.deepEqual([generation.superseded, generation.mustAdopt], [false, false]);
+    assert.equal(generation.said.follows, current);
+  }
+  generation.accepted({ id: 'another', seq: 0 });
+  assert.equal(generation.said.follows, null);
+  generation.accepted(generation.said);
+  assert.equal(generation.said.follows, undefined);
+  await allocator.close();
+});

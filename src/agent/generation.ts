@@ -30,6 +30,8 @@ export class Generation {
   readonly #files: StateFiles;
   readonly #allocator: LocalAllocator;
   #superseded = false;
+  /** What the control plane believed when it did not know this one. */
+  #follows: string | null | undefined;
   /** The control plane has heard how far the journal had come when it was opened. */
   #told = false;
   /** What is recorded has to be taken over first. */
@@ -55,18 +57,27 @@ export class Generation {
   /** What reports say. */
   get said(): NonNullable<m.HostReport['generation']> {
     const { generation, seq, opened } = this.#allocator;
-    return { id: generation, seq: this.#told ? seq : opened };
+    const follows = this.#follows === undefined ? {} : { follows: this.#follows };
+    return { id: generation, seq: this.#told ? seq : opened, ...follows };
   }
 
   /** A report with `said` was accepted. */
   accepted(said: m.HostReport['generation']): void {
-    if (said?.id === this.#allocator.generation) this.#told = true;
+    if (said?.id !== this.#allocator.generation) return;
+    this.#told = true;
+    this.#follows = undefined;
   }
 
   /** Whether the error is a refusal of this generation that was not known yet. */
   refused(error: unknown): boolean {
     if (!isRomanaError(error) || error.code !== 'generation_stale' || this.#superseded) return false;
-    if (error.details?.['reason'] === 'behind') {
+    const { reason, current } = error.details ?? {};
+    if (reason === 'unknown') {
+      // Said with the next report; its answer may have been lost, or the control plane was restored from a copy.
+      this.#follows = typeof current === 'string' ? current : null;
+      return false;
+    }
+    if (reason === 'behind') {
       if (this.mustAdopt) return false;
       this.mustAdopt = true;
     } else this.#superseded = true;

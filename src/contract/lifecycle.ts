@@ -35,6 +35,12 @@ export const Generation = z
   .strictObject({
     id: z.string().min(1).max(64).describe('Another one when the journal was lost or rebuilt'),
     seq: z.int().min(0).describe('The last allocation in it'),
+    follows: z
+      .string()
+      .max(64)
+      .nullable()
+      .optional()
+      .describe('Of one that is not known yet: the generation that it takes over from; null or absent: none'),
   })
   .meta({ id: 'Generation' });
 export const HostFenceInput = z

@@ -18,7 +18,7 @@ async function made(): Promise<World> {
   return w;
 }
 
-function say(w: World, generation?: { id: string; seq: number }) {
+function say(w: World, generation?: { id: string; seq: number; follows?: string | null }) {
   const body = operations.hostReport.body.parse({ applied: null, version: '1', generation });
   return w.services.hostReport(agentOf('h1'), { params: { name: 'h1' }, query: {}, body });
 }
@@ -27,7 +27,9 @@ const stale = (reason: string) => (error: { code: string; details: { reason: str
 
 test('a generation that another one has followed is refused for good, also after a restart of the server', async () => {
   let w = await made();
-  for (const id of ['one', 'two', 'three']) await say(w, { id, seq: 1 });
+  await say(w, { id: 'one', seq: 1 });
+  await say(w, { id: 'two', seq: 1, follows: 'one' });
+  await say(w, { id: 'three', seq: 1, follows: 'two' });
   for (const id of ['one', 'two']) await assert.rejects(say(w, { id, seq: 9 }), stale('superseded'));
   w = w.restart();
   for (const id of ['one', 'two']) await assert.rejects(say(w, { id, seq: 9 }), stale('superseded'));
@@ -43,7 +45,7 @@ test('a journal that knows of less than it did is an old copy; the same again, o
   w = w.restart();
   await assert.rejects(say(w, { id: 'one', seq: 5 }), stale('behind'));
   // Rebuilt: another history, which may be shorter.
-  await say(w, { id: 'two', seq: 0 });
+  await say(w, { id: 'two', seq: 0, follows: 'one' });
   await assert.rejects(say(w, { id: 'one', seq: 6 }), stale('superseded'));
 });
 
@@ -77,4 +79,17 @@ test('a host that is made anew under the name is another host, and begins withou
   await host(w.services, 'h1');
   await w.join('h1');
   await say(w, { id: 'one', seq: 0 });
+});
+
+test('a report that an agent sent before it died, delivered after its successor made itself known, changes nothing', async () => {
+  const w = await made();
+  // Both began on an empty disk, and knew of nobody before them.
+  await say(w, { id: 'second', seq: 0 });
+  await assert.rejects(say(w, { id: 'first', seq: 0 }), stale('unknown'));
+  await assert.rejects(say(w, { id: 'first', seq: 0, follows: null }), stale('unknown'));
+  await say(w, { id: 'second', seq: 1 });
+  // The same, with one that both follow.
+  await say(w, { id: 'fourth', seq: 0, follows: 'second' });
+  await assert.rejects(say(w, { id: 'third', seq: 0, follows: 'second' }), stale('unknown'));
+  await say(w, { id: 'fourth', seq: 1 });
 });

@@ -3,7 +3,9 @@
  * longer true, and it may not be heard again.
  *
  * 1. A generation that another one has followed is refused for good (`superseded`).
- * 2. Of one generation, a report that knows of fewer allocations than an earlier one comes from a restored copy (`behind`).
+ * 2. One that is not known takes over only from the one that it names. A report of an agent that died, delivered after its successor
+ *    made itself known, would otherwise withdraw the successor.
+ * 3. Of one generation, a report that knows of fewer allocations than an earlier one comes from a restored copy (`behind`).
  */
 import type { Host, HostReport } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
@@ -44,6 +46,14 @@ export function heardGeneration(
     );
   }
   if (same && said.seq === before.seq) return undefined;
+  const current = before?.current ?? null;
+  if (!same && (said.follows ?? null) !== current) {
+    throw stale(
+      'unknown',
+      `The journal of host ${host.name} is a new one, which does not know the one before it; the agent says again which it follows.`,
+      { ...said, current },
+    );
+  }
   const past = before === undefined || same ? (before?.past ?? []) : [...before.past, before.current];
   const next: Generations = {
     uid: host.uid,
@@ -60,6 +70,6 @@ function generationsOf(tx: ReadTx, host: Host): Generations | undefined {
   return found?.uid === host.uid ? found : undefined;
 }
 
-function stale(reason: 'superseded' | 'behind', why: string, details: object): RomanaError {
+function stale(reason: 'superseded' | 'behind' | 'unknown', why: string, details: object): RomanaError {
   return new RomanaError('generation_stale', why, { details: { reason, ...details } });
 }
