@@ -46,7 +46,11 @@ const generation = (c: Cluster) =>
   c.store.read((tx) => tx.get('_generation', 'h1')) as { current: string; seq: number } | undefined;
 /** As another machine would that has the same certificate. */
 function sayAs(c: Cluster, id: string, seq: number) {
-  const body = operations.hostReport.body.parse({ applied: null, version: 'x', generation: { id, seq } });
+  const body = operations.hostReport.body.parse({
+    applied: null,
+    version: 'x',
+    generation: { id, seq, follows: generation(c)?.current ?? null },
+  });
   return c.services.hostReport(agentOf('h1'), { params: { name: 'h1' }, query: {}, body });
 }
 
