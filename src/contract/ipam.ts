@@ -78,6 +78,17 @@ export const IpamUsage = z
     at: z.string(),
     reasons: z.record(z.string(), z.string()),
     rows: z.array(IpamRow),
+    blocked: z
+      .array(
+        z.object({
+          network: z.string(),
+          reason: z.enum(['retiring', 'pending', 'fenced']),
+          what: z.string().describe('The ids that are not free or not usable yet'),
+          hosts: z.array(z.string()).describe('Hosts that are waited for; "switches": an operator'),
+        }),
+      )
+      .optional()
+      .describe('What keeps ids from being used, and which hosts are the reason'),
   })
   .meta({ id: 'IpamUsage' });
 
@@ -124,5 +135,6 @@ export type IpamRow = z.infer<typeof IpamRow>;
 export type IpamFinding = z.infer<typeof IpamFinding>;
 export type IpamCheck = z.infer<typeof IpamCheck>;
 export type IpamReleaseAnswer = z.infer<typeof IpamReleaseAnswer>;
+export type IpamBlocked = NonNullable<IpamUsage['blocked']>[number];
 export type IpamUsage = z.infer<typeof IpamUsage>;
 export type DecodedAddress = z.infer<typeof DecodedAddress>;

@@ -57,8 +57,17 @@ function usageText(usage: IpamUsage, headers: boolean): string {
   const named = new Set(usage.rows.flatMap(({ why }) => why.map(({ reason }) => reason)));
   const legend = Object.entries(usage.reasons).filter(([reason]) => named.has(reason));
   const text = table(headers ? titles : undefined, rows);
-  if (!headers || legend.length === 0) return text;
-  return `${text}\nStranded:\n${legend.map(([reason, meaning]) => `  ${reason}: ${meaning}\n`).join('')}`;
+  if (!headers) return text;
+  const stranded = legend.map(([reason, meaning]) => `  ${reason}: ${meaning}\n`);
+  const blocked = (usage.blocked ?? []).map(
+    ({ network, reason, what, hosts }) =>
+      `  ${network} ${what}: ${reason}${hosts.length === 0 ? '' : `, waiting for ${hosts.join(', ')}`}\n`,
+  );
+  return [
+    text,
+    ...(stranded.length === 0 ? [] : ['\nStranded:\n', ...stranded]),
+    ...(blocked.length === 0 ? [] : ['\nBlocked:\n', ...blocked]),
+  ].join('');
 }
 
 export function addIpamCommands(program: Command, world: World): void {

@@ -43,7 +43,7 @@ export function createServices(deps: ServiceDeps): Services {
     ...reportServices(ctx, statuses, barrier, growth, ends, comparison),
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
-    ...ipamServices(ctx),
+    ...ipamServices(ctx, barrier, growth),
     ...checkServices(ctx, comparison),
   });
 }

@@ -1,10 +1,12 @@
 /** Where the addresses are: `ipam show`. */
-import type { IpamRow } from '#contract/ipam.ts';
-import type { Host } from '#contract/model.ts';
+import type { IpamBlocked, IpamRow } from '#contract/ipam.ts';
+import type { Host, HostReservation } from '#contract/model.ts';
 import { aggregate, blockCidr, formatCidr, hostCidr, parseCidr, tenantCidr } from '#core/address/index.ts';
 import { type Account, type BlockCount, flatAccount, numbersOf, reasons } from '#core/ipam/index.ts';
 import type { ReadTx } from '#store/port.ts';
+import type { Growth } from './growth.ts';
 import { idSpace } from './ids.ts';
+import type { ReuseBarrier } from './reuse.ts';
 import { byAge, type Context, must } from './shared.ts';
 import { pathOf, topologyOf } from './topology.ts';
 import type { Input, Services } from './types.ts';
@@ -13,7 +15,11 @@ import { type Books, openBooks } from './usage.ts';
 type Query = Input<'ipamShow'>['query'];
 type Place = Pick<IpamRow, 'level' | 'cidr'> & Partial<IpamRow>;
 
-export function ipamServices({ store, clock, steadyNow }: Context): Pick<Services, 'ipamShow'> {
+export function ipamServices(
+  { store, clock, steadyNow }: Context,
+  barrier: Pick<ReuseBarrier, 'blockers'>,
+  growth: Pick<Growth, 'waitingFor'>,
+): Pick<Services, 'ipamShow'> {
   return {
     ipamShow: async (_, { query }) =>
       store.read((tx) => {
@@ -28,9 +34,36 @@ export function ipamServices({ store, clock, steadyNow }: Context): Pick<Service
           at: new Date(clock.now()).toISOString(),
           reasons,
           rows: [...books.flatMap((one) => rowsOf(tx, one, query)), ...flatRows(tx, query)],
+          blocked: [...retiring(tx, barrier), ...ofHosts(tx, growth, query.host)].filter(
+            ({ network }) => query.network === undefined || network === query.network,
+          ),
         };
       }),
   };
+}
+
+function retiring(tx: ReadTx, barrier: Pick<ReuseBarrier, 'blockers'>): IpamBlocked[] {
+  return barrier.blockers(tx).map(({ network, field, id, owner, resting, waitingFor, heldBy }) => ({
+    network,
+    reason: 'retiring',
+    what: `${field} id ${id} of ${owner}${resting ? ' (rests)' : ''}`,
+    hosts: [...new Set([...waitingFor, ...heldBy])],
+  }));
+}
+
+/** Host ids that wait for their route, and those of hosts that were given up. */
+function ofHosts(tx: ReadTx, growth: Pick<Growth, 'waitingFor'>, only: string | undefined): IpamBlocked[] {
+  return tx.list('host').flatMap(({ value: host }): IpamBlocked[] => {
+    const { name, state, reservations = [] } = host;
+    if (only !== undefined && name !== only) return [];
+    const what = (one: HostReservation): string => `host ids ${one.cidr} of ${name}`;
+    return reservations.flatMap((one): IpamBlocked[] => {
+      const { network } = one;
+      if (state === 'fenced') return [{ network, reason: 'fenced', what: what(one), hosts: [name] }];
+      if (one.pending === null) return [];
+      return [{ network, reason: 'pending', what: what(one), hosts: growth.waitingFor(tx, host, one) }];
+    });
+  });
 }
 
 function rowsOf(tx: ReadTx, books: Books, query: Query): IpamRow[] {

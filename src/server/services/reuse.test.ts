@@ -187,3 +187,23 @@ test('R8 a deleted host is waited for no more', async () => {
   await w.services.hostDelete(admin, { ...named('h2'), query: { dead: true } });
   assert.equal((await retiring(w))[0]?.resting, true);
 });
+
+test('`ipam show` names the hosts that keep ids from being used: deleted owners, fenced hosts', async () => {
+  const w = await cluster();
+  await tenant(w.services, 'a');
+  await w.services.tenantDelete(admin, named('a'));
+  await report(w, 'h1');
+  const plain = { tree: 'false', tenants: 'false', blocks: 'false' } as const;
+  const blocked = async (more: { network?: string } = {}) => {
+    const query = { ...plain, ...more };
+    const shown = await w.services.ipamShow(admin, { params: {}, query, body: undefined });
+    return (shown.blocked ?? []).map(({ reason, what, hosts }) => [reason, what, ...hosts]);
+  };
+  assert.deepEqual(await blocked(), [['retiring', 'tenant id 1 of a', 'h2']]);
+  assert.deepEqual(await blocked({ network: 'main' }), await blocked());
+  await w.services.hostDelete(admin, { params: { name: 'h2' }, query: { dead: true }, body: undefined });
+  assert.deepEqual(await blocked(), [
+    ['retiring', 'tenant id 1 of a (rests)'],
+    ['fenced', 'host ids 10.2.0.0/16 of h2', 'h2'],
+  ]);
+});
