@@ -27,6 +27,7 @@ for (const [name, how, addressIn] of [
     view: View;
     disk: View;
     generation = 'g1';
+    follows: string | null = null;
     next = 1;
     readonly journal = new Map<string, { readonly id: number; readonly uid: string; readonly n: number }>();
 
@@ -106,7 +107,7 @@ for (const [name, how, addressIn] of [
         ),
         holds: 0,
         orphans: [],
-        generation: { id: this.generation, seq: 0 },
+        generation: { id: this.generation, seq: 0, follows: this.follows },
         ...(wanted === undefined ? {} : { wanted: [{ network: 'main', ids: wanted }] }),
         ...(marked.length === 0
           ? {}
@@ -195,6 +196,7 @@ for (const [name, how, addressIn] of [
       await s.report();
       s.w.clock.time += rest;
       s.generation = 'g2';
+      s.follows = 'g1';
       await s.report();
       assert.deepEqual(s.ids, both, 'a new journal has to agree for itself');
       s.w.clock.time += rest;
