@@ -56,7 +56,7 @@ export function endpointAdded(tx: Tx, endpoint: Endpoint): void {
     tx.put(sharedKind, keyOf(endpoint), record);
     for (const other of hostsInNeed(tx, tenant)) if (other !== host) tellOne(tx, other, record);
   }
-  if (tenant.isolation !== 'open' && countOn(tx, endpoint) === 1) tell(tx, host, tenant.name);
+  if (tenant.isolation !== 'open' && countOn(tx, endpoint, 2) === 1) tell(tx, host, tenant.name);
 }
 
 /** After an endpoint (as it was) was deleted or put at another location, or before another incarnation of it is put. */
@@ -76,7 +76,7 @@ export function endpointRemoved(tx: Tx, endpoint: Endpoint): void {
     }
   }
   const isolation = tx.get('tenant', endpoint.tenant)?.isolation;
-  if (isolation !== 'open' && countOn(tx, endpoint) === 0)
+  if (isolation !== 'open' && countOn(tx, endpoint, 1) === 0)
     untell(tx, `${locationOf(endpoint)}/${endpoint.tenant}/`);
 }
 
@@ -103,8 +103,10 @@ function hostsInNeed(tx: ReadTx, { name, isolation }: Tenant): string[] {
   return isolation === 'open' ? tx.list('host').map(({ key }) => key) : tx.hostsOf(`${name}/`);
 }
 
-function countOn(tx: ReadTx, endpoint: Endpoint): number {
-  return tx.count('endpoint', { prefix: `${endpoint.tenant}/`, host: locationOf(endpoint) });
+/** How many endpoints of the tenant are on the host, counted to `most`: there may be thousands, and this is asked for each. */
+function countOn(tx: ReadTx, endpoint: Endpoint, most: number): number {
+  const { tenant } = endpoint;
+  return tx.list('endpoint', { prefix: `${tenant}/`, host: locationOf(endpoint), limit: most }).length;
 }
 
 function tell(tx: Tx, host: string, tenant: string): void {
