@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -116,30 +116,18 @@ test('C6 an agent cannot register an address of a network that is closed to the 
   await tenant(w.services, 'other');
   await segment(w.services, 'other', 's');
   await w.join('h1');
-  const { rejected } = await w.services.hostReport(agentOf('h1'), {
-    params: { name: 'h1' },
-    query: {},
-    body: {
-      applied: null,
-      problems: [],
-      version: '1',
-      registered: [
-        {
-          tenant: 'other',
-          segment: 's',
-          name: 'e',
-          uid: 'u',
-          addresses: [{ network: 'n', address: '10.1.0.1' }],
-          attachment: { kind: 'none' },
-          sourcePrefixes: [],
-        },
-      ],
-      phases: [],
-      gone: [],
-      acknowledged: null,
-      holds: 0,
-      orphans: [],
-    },
+  const { rejected } = await agentReport(w.services, 'h1', {
+    registered: [
+      {
+        tenant: 'other',
+        segment: 's',
+        name: 'e',
+        uid: 'u',
+        addresses: [{ network: 'n', address: '10.1.0.1' }],
+        attachment: { kind: 'none' },
+        sourcePrefixes: [],
+      },
+    ],
   });
   assert.deepEqual(
     rejected.map(({ error }) => error.code),

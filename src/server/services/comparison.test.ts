@@ -4,9 +4,9 @@ import { afterEach, test } from 'node:test';
 import type { IpamCheck } from '#contract/ipam.ts';
 import type { Live } from '#contract/live.ts';
 import { ReclaimLoop, recordedEndpoints, reportedEndpoints } from '../reclaim.ts';
-import { admin, agentOf, ManualTimers, silentLog, type World, world } from '../testing.ts';
+import { admin, ManualTimers, silentLog, type World, world } from '../testing.ts';
 import { Comparison, digestOf } from './comparison.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 import { releaseLeak } from './ipam-check.ts';
 import type { Input } from './types.ts';
 
@@ -50,22 +50,11 @@ function agent(w: World, name = 'h1') {
       wired: digestOf(wired),
       ...(question === 'list' ? { list } : {}),
     };
-    const answer = await w.services.hostReport(agentOf(name), {
-      params: { name },
-      query: {},
-      body: {
-        applied: w.store.position(),
-        problems: [],
-        version: '1',
-        registered: [],
-        phases: [],
-        gone: [],
-        acknowledged: null,
-        holds: held.length,
-        orphans: [],
-        ...(question === undefined ? {} : { live }),
-        ...more,
-      },
+    const answer = await agentReport(w.services, name, {
+      applied: w.store.position(),
+      holds: held.length,
+      ...(question === undefined ? {} : { live }),
+      ...more,
     });
     question = answer.live;
     return answer;

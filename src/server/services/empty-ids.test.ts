@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -18,22 +18,7 @@ async function fresh(): Promise<World> {
   return w;
 }
 
-const report = (w: World) =>
-  w.services.hostReport(agentOf('h1'), {
-    params: { name: 'h1' },
-    query: {},
-    body: {
-      applied: null,
-      problems: [],
-      version: '1',
-      registered: [],
-      phases: [],
-      gone: [],
-      acknowledged: null,
-      holds: 0,
-      orphans: [],
-    },
-  });
+const report = (w: World) => agentReport(w.services, 'h1');
 const ids = async (w: World) =>
   (await w.services.hostShow(admin, { params: { name: 'h1' }, query: {}, body: undefined })).ids.map(
     ({ id }) => id,

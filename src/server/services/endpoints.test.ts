@@ -3,8 +3,8 @@ import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
 import { isRomanaError } from '#core/errors.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -182,21 +182,7 @@ test('E7 of a joined host the address stays until the host says the endpoint is 
     refusedWith('endpoint_removing'),
   );
   const gone = (uid: string) =>
-    services.hostReport(agentOf('h1'), {
-      params: { name: 'h1' },
-      query: {},
-      body: {
-        applied: null,
-        problems: [],
-        version: '1',
-        registered: [],
-        phases: [],
-        gone: [{ tenant: 'a', segment: 's', name: 'x', uid }],
-        acknowledged: null,
-        holds: 0,
-        orphans: [],
-      },
-    });
+    agentReport(services, 'h1', { gone: [{ tenant: 'a', segment: 's', name: 'x', uid }] });
   await gone('another');
   assert.equal((await services.endpointShow(admin, byKey('a/s/x'))).phase, 'removing');
   await gone(made.uid);

@@ -1,6 +1,6 @@
 /** Short ways to make objects in tests, with the defaults that validation would fill in. */
 import type { Endpoint, Host, Network, Segment, Tenant } from '#contract/model.ts';
-import { admin } from '../testing.ts';
+import { admin, agentOf } from '../testing.ts';
 import type { Input, Services } from './types.ts';
 
 type Body<K extends 'networkCreate' | 'hostCreate' | 'tenantCreate' | 'segmentCreate' | 'endpointCreate'> =
@@ -86,4 +86,28 @@ export function endpoint(
 export function byKey(key: string) {
   const [tenantName = '', segmentName = '', name = ''] = key.split('/');
   return { params: { tenant: tenantName, segment: segmentName, name }, query: {}, body: undefined };
+}
+
+/** What the agent of a host says, with the defaults that validation would fill in: nothing new. */
+export function agentReport(
+  services: Pick<Services, 'hostReport'>,
+  name: string,
+  more: Partial<Input<'hostReport'>['body']> = {},
+): ReturnType<Services['hostReport']> {
+  return services.hostReport(agentOf(name), {
+    params: { name },
+    query: {},
+    body: {
+      applied: null,
+      acknowledged: null,
+      problems: [],
+      version: '1',
+      registered: [],
+      phases: [],
+      gone: [],
+      holds: 0,
+      orphans: [],
+      ...more,
+    },
+  });
 }

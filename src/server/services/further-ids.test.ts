@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { HostReport } from '#contract/model.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -37,22 +37,7 @@ async function fill(w: World, key: string, count: number): Promise<string[]> {
   return made;
 }
 const report = (w: World, name: string, more: Partial<HostReport> = {}) =>
-  w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: {
-      applied: w.store.position(),
-      acknowledged: w.store.position(),
-      problems: [],
-      version: '1',
-      registered: [],
-      phases: [],
-      gone: [],
-      holds: 0,
-      orphans: [],
-      ...more,
-    },
-  });
+  agentReport(w.services, name, { applied: w.store.position(), acknowledged: w.store.position(), ...more });
 const retiring = async (w: World) =>
   (await w.services.status(admin, { params: {}, query: {}, body: undefined })).retiring;
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReadTx, Store } from '#store/port.ts';
-import { admin, agentOf, silentLog, world } from '../testing.ts';
-import { endpoint, host, network, segment, tenant } from './fixtures.ts';
+import { admin, silentLog, world } from '../testing.ts';
+import { agentReport, endpoint, host, network, segment, tenant } from './fixtures.ts';
 import { createServices } from './index.ts';
 
 /** Counts reads of hosts, one by one and as a list. */
@@ -52,21 +52,7 @@ test('a report looks at no other host unless it may be the last one that a reser
     for (const name of names) await host(services, name);
     for (const name of names) await w.join(name);
     const report = (name: string, applied = store.position()): Promise<unknown> =>
-      services.hostReport(agentOf(name), {
-        params: { name },
-        query: {},
-        body: {
-          applied,
-          problems: [],
-          version: '1',
-          registered: [],
-          phases: [],
-          gone: [],
-          acknowledged: null,
-          holds: 0,
-          orphans: [],
-        },
-      });
+      agentReport(services, name, { applied });
     const before = store.position();
     for (const name of names) await assert.rejects(endpoint(services, `a/s/${name}`, { host: name }));
     // The first report after a change finds out who is waited for.

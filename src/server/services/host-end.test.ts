@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { HostReport } from '#contract/model.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -33,12 +33,7 @@ async function cluster(): Promise<World> {
 }
 
 function report(w: World, name: string, more: Partial<HostReport> = {}) {
-  const body = { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [] };
-  return w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: { ...body, acknowledged: w.store.position(), holds: 0, orphans: [], ...more },
-  });
+  return agentReport(w.services, name, { acknowledged: w.store.position(), ...more });
 }
 
 const found = (uid: string, address: string) => ({

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { Host } from '#contract/model.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, ManualTimers, silentLog, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, ManualTimers, silentLog, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 import { createServices } from './index.ts';
 
 const worlds: World[] = [];
@@ -29,21 +29,7 @@ const addId = (w: World, name: string, body: { id?: number; network?: string; al
 const confirm = (w: World, name: string): Promise<Host> =>
   w.services.hostConfirm(admin, { params: { name }, query: {}, body: undefined });
 const applied = (w: World, name: string, position = w.store.position()) =>
-  w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: {
-      applied: position,
-      problems: [],
-      version: '1',
-      registered: [],
-      phases: [],
-      gone: [],
-      acknowledged: null,
-      holds: 0,
-      orphans: [],
-    },
-  });
+  agentReport(w.services, name, { applied: position });
 const ids = (h: Host, name = 'main') => h.ids.flatMap((one) => (one.network === name ? [one.id] : []));
 const ranges = (h: Host, name = 'main') =>
   (h.reservations ?? []).flatMap((one) =>
@@ -242,21 +228,7 @@ test('G10 a request waits for the routes, and no longer than its patience', asyn
   for (const name of ['h1', 'h2']) await w.join(name);
   const made = endpoint(services, 'a/s/x');
   while (timers.size === 0) await new Promise((resolve) => setImmediate(resolve));
-  await services.hostReport(agentOf('h2'), {
-    params: { name: 'h2' },
-    query: {},
-    body: {
-      applied: w.store.position(),
-      problems: [],
-      version: '1',
-      registered: [],
-      phases: [],
-      gone: [],
-      acknowledged: null,
-      holds: 0,
-      orphans: [],
-    },
-  });
+  await agentReport(services, 'h2', { applied: w.store.position() });
   assert.deepEqual((await made).addresses, [{ network: 'main', address: '10.3.1.17' }]);
   assert.equal(timers.size, 0);
   const refused = assert.rejects(

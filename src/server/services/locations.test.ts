@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import type { Endpoint, HostReport } from '#contract/model.ts';
 import { isRomanaError } from '#core/errors.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 import { awayFrom, relocate } from './locations.ts';
 
 const worlds: World[] = [];
@@ -45,12 +45,7 @@ async function move(w: World, key: string, to: string): Promise<Endpoint> {
 }
 
 function report(w: World, name: string, more: Partial<HostReport> = {}) {
-  const body = { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [] };
-  return w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: { ...body, acknowledged: w.store.position(), holds: 0, orphans: [], ...more },
-  });
+  return agentReport(w.services, name, { acknowledged: w.store.position(), ...more });
 }
 
 const refOf = ({ tenant: t, segment: s, name, uid }: Endpoint, locationSeq?: number) => ({

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { refusedWith } from '#store/conformance.ts';
 import { admin, agentOf, type World, world } from '../testing.ts';
-import { bury, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { agentReport, bury, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 import type { Input } from './types.ts';
 
 const worlds: World[] = [];
@@ -29,22 +29,7 @@ async function cluster(): Promise<World> {
 }
 
 function report(w: World, name: string, body: Partial<Body> = {}) {
-  return w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: {
-      applied: null,
-      problems: [],
-      version: '1',
-      registered: [],
-      phases: [],
-      gone: [],
-      acknowledged: null,
-      holds: 0,
-      orphans: [],
-      ...body,
-    },
-  });
+  return agentReport(w.services, name, body);
 }
 
 /** An id of h1 that the server gives addresses of; h2 has its route. */

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { HostReport, Status } from '#contract/model.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, host, network, segment, six, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -26,12 +26,7 @@ async function cluster(hosts: readonly string[] = ['h1', 'h2']): Promise<World> 
 }
 
 function report(w: World, name: string, more: Partial<HostReport> = {}): Promise<unknown> {
-  const body = { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [] };
-  return w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: { ...body, acknowledged: w.store.position(), holds: 0, orphans: [], ...more },
-  });
+  return agentReport(w.services, name, { acknowledged: w.store.position(), ...more });
 }
 
 const retiring = async (w: World): Promise<Status['retiring']> =>

@@ -4,8 +4,8 @@ import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
 import { addressPlan, decode, parseAddress, parseCidr } from '#core/address/index.ts';
 import { refusedWith } from '#store/conformance.ts';
-import { admin, agentOf, type World, world } from '../testing.ts';
-import { byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
+import { admin, type World, world } from '../testing.ts';
+import { agentReport, byKey, endpoint, host, network, segment, six, tenant } from './fixtures.ts';
 
 const worlds: World[] = [];
 afterEach(() => {
@@ -42,12 +42,7 @@ const told = (w: World, name: string): string[] =>
 const addressOf = (made: { addresses: readonly { address: string }[] }): string => made.addresses[0]!.address;
 
 function report(w: World, name: string, more: object = {}): Promise<unknown> {
-  const body = { applied: null, problems: [], version: '1', registered: [], phases: [], gone: [] };
-  return w.services.hostReport(agentOf(name), {
-    params: { name },
-    query: {},
-    body: { ...body, acknowledged: w.store.position(), holds: 0, orphans: [], ...more },
-  });
+  return agentReport(w.services, name, { acknowledged: w.store.position(), ...more });
 }
 
 for (const [family, more] of [
