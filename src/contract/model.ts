@@ -6,12 +6,15 @@
  */
 import { z } from 'zod';
 import { Attachment } from './attachment.ts';
+import { BgpReport } from './bgp.ts';
+import { Device, Fabric, HostUplink, hostAsn, uplinks } from './fabric.ts';
 import { Generation, HostState, ownership, Position, RetiringId, Waiting } from './lifecycle.ts';
 import { Live, LiveQuestion } from './live.ts';
 import { location, locationSeq } from './location.ts';
 import { addressText, cidrText, endpointName, groupPath, id, labels, name, width } from './text.ts';
 
 export * from './attachment.ts';
+export * from './bgp.ts';
 export * from './credentials.ts';
 export * from './lifecycle.ts';
 export { addressText, cidrText, endpointName, name } from './text.ts';
@@ -84,6 +87,8 @@ export interface GroupTree {
   size?: number | undefined;
   slots?: number | undefined;
   growth?: number | undefined;
+  fabric?: Fabric | undefined;
+  devices?: Device[] | undefined;
   groups?: GroupTree[] | undefined;
 }
 const group: z.ZodType<GroupTree> = z
@@ -99,6 +104,8 @@ const group: z.ZodType<GroupTree> = z
         .max(65536)
         .optional()
         .describe('Host ids to reserve for each new host in it or below it that states no growth'),
+      fabric: Fabric.optional().describe('Of what is below; absent: as above'),
+      devices: z.array(Device).optional().describe('Switches and routers that serve it'),
       groups: z.array(group).optional(),
     }),
   )
@@ -108,6 +115,8 @@ const tree = {
   name: z.string().optional().describe('Name of the topology; absent: default'),
   networks: z.array(z.string()).nullable().optional().describe('Networks that it carves; null: all'),
   slots: z.int().optional().describe('Groups that it can ever hold at its top'),
+  fabric: Fabric.optional(),
+  devices: z.array(Device).optional(),
 };
 export const Topology = z
   .object({
@@ -185,10 +194,14 @@ export const HostInput = z
         'Host ids to reserve in each network, rounded up to a power of two (default 1): up to there it grows without a change of any route',
       ),
     labels: labels.default({}),
+    uplinks: uplinks
+      .optional()
+      .describe('Its links to devices; default: its addresses on every device of its group'),
+    asn: hostAsn.optional().describe('AS number of its BGP speaker; default: as its group says'),
   })
   .meta({ id: 'HostInput' });
 export const HostChange = z
-  .strictObject({ addresses: z.array(addressText).min(1).max(2), labels })
+  .strictObject({ addresses: z.array(addressText).min(1).max(2), labels, uplinks, asn: hostAsn.nullable() })
   .partial()
   .meta({ id: 'HostChange' });
 export const HostIdInput = z
@@ -213,6 +226,10 @@ export const Host = z
     reservations: z.array(HostReservation).optional().describe('Absent when written by an older version'),
     joined: z.boolean().describe('Whether an agent holds a certificate for this host'),
     state: HostState.optional(),
+    uplinks: z.array(HostUplink).optional().describe('Absent: its addresses on every device of its group'),
+    asn: hostAsn.optional(),
+    granted: z.array(z.string()).optional().describe('More-specific routes that it may announce'),
+    lost: z.boolean().optional().describe('Nobody reaches it: routes to it are withdrawn on its link'),
     ...stored,
   })
   .meta({ id: 'Host' });
@@ -350,6 +367,8 @@ export const HostReport = z
         'Retiring host ids of which journal and kernel hold nothing; absent: the agent knows of none',
       ),
     live: Live.optional(),
+    bgp: BgpReport.optional().describe('Absent: the fabric of the host needs no speaker'),
+    unreachable: z.array(name).max(1024).optional().describe('Hosts of its link that do not answer on it'),
   })
   .meta({ id: 'HostReport' });
 export const HostReportAnswer = z
