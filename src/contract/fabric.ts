@@ -39,6 +39,8 @@ const VpcFabric = z.object({
   routeTables: z.array(z.string()),
   budget: z.int().min(1).max(1000).nullable(),
   endpoint: z.string().nullable(),
+  subnet: z.string().nullable(),
+  peerings: z.array(z.object({ group: z.string(), connection: z.string() })).max(256),
 });
 export const Fabric = z
   .discriminatedUnion('kind', [L2Fabric, L3StaticFabric, BgpFabric, VpcFabric])

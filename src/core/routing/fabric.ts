@@ -7,6 +7,18 @@ import type { Address, Cidr } from '../address/index.ts';
 export type FabricKind = 'l2' | 'l3-static' | 'bgp' | 'vpc';
 export const daemons = ['bird', 'frr', 'exabgp', 'gobgp', 'quagga'] as const;
 export type Daemon = (typeof daemons)[number];
+
+/** Quagga is configured as FRR is, and knows less. */
+export const daemonCan: Readonly<
+  Record<Daemon, Readonly<Record<'fib' | 'bfd' | 'unnumbered' | 'passwords' | 'ttlSecurity', boolean>>>
+> = {
+  bird: { fib: true, bfd: true, unnumbered: false, passwords: true, ttlSecurity: true },
+  frr: { fib: true, bfd: true, unnumbered: true, passwords: true, ttlSecurity: true },
+  exabgp: { fib: false, bfd: false, unnumbered: false, passwords: true, ttlSecurity: true },
+  gobgp: { fib: false, bfd: false, unnumbered: false, passwords: true, ttlSecurity: true },
+  quagga: { fib: true, bfd: true, unnumbered: false, passwords: true, ttlSecurity: true },
+};
+
 export const platforms = [
   'iproute2',
   'frr',
@@ -79,6 +91,18 @@ export interface VpcFabric {
   readonly budget: number | null;
   /** Of the provider's API; null: its own. */
   readonly endpoint: string | null;
+  /**
+   * All hosts below the group that states it stand in this subnet, so that they reach each other directly; null: the hosts of one leaf
+   * group share a subnet.
+   */
+  readonly subnet: string | null;
+  /** Groups of the same topology that are elsewhere (another region, a data centre) and what their aggregates are routed to. */
+  readonly peerings: readonly VpcPeering[];
+}
+/** `connection`: identifier of the provider, of a transit gateway, peering connection, virtual private gateway or network interface. */
+export interface VpcPeering {
+  readonly group: string;
+  readonly connection: string;
 }
 export type Fabric = L2Fabric | L3StaticFabric | BgpFabric | VpcFabric;
 
@@ -116,6 +140,15 @@ export interface HostUplink {
 }
 
 export const l2Default: L2Fabric = { kind: 'l2', withdrawAfterSeconds: 0, observers: 2 };
+export const vpcDefaults = {
+  kind: 'vpc',
+  provider: 'aws',
+  routeTables: [],
+  budget: null,
+  endpoint: null,
+  subnet: null,
+  peerings: [],
+} as const satisfies Omit<VpcFabric, 'region' | 'vpc'>;
 export const bgpDefaults = {
   kind: 'bgp',
   daemon: 'bird',
