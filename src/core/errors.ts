@@ -105,6 +105,22 @@ export const catalogue = {
   ids_exhausted: { status: 507, summary: 'Every id of the field (host, tenant or segment) is taken.' },
   host_without_id: { status: 409, summary: 'The host holds no id of this network for this allocator.' },
   // faults of the system
+  speaker_unavailable: {
+    status: 503,
+    summary: 'The BGP daemon of the host does not answer; what it did last stays in force.',
+  },
+  speaker_refused: {
+    status: 500,
+    summary: 'The BGP daemon refused its configuration; the one that it has stays in force.',
+  },
+  speaker_unfit: {
+    status: 500,
+    summary: 'The BGP daemon is missing, of an unknown version, or cannot do what the fabric asks for.',
+  },
+  speaker_secret: {
+    status: 500,
+    summary: 'The file with the password of BGP sessions is missing, unreadable or holds no usable password.',
+  },
   store_busy: { status: 503, summary: 'The store is locked by another process.' },
   store_full: { status: 507, summary: 'The disk under the store or journal is full; nothing was changed.' },
   store_corrupt: { status: 500, summary: 'The store or journal is damaged beyond its own repair.' },
