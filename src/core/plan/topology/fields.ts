@@ -1,5 +1,5 @@
 /** Looking at a document that is believed in nothing: each look that fails leaves an issue with its path. */
-import { formatAddress, parseAddress, parseCidr } from '../../address/index.ts';
+import { type Address, formatAddress, parseAddress, parseCidr } from '../../address/index.ts';
 import { type ErrorCode, isRomanaError } from '../../errors.ts';
 import type { Issue, Labels, Path } from './types.ts';
 
@@ -11,6 +11,7 @@ export class Reading {
   readonly notes: Issue[] = [];
   groups = 0;
   hosts = 0;
+  devices = 0;
 
   refuse(path: Path, message: string, code: ErrorCode = 'input_invalid', key = false): undefined {
     if (this.issues.length < maxIssues)
@@ -121,6 +122,44 @@ export function addressAt(r: Reading, value: unknown, path: Path): string | unde
   const text = textAt(r, value, path, 64);
   if (text === undefined) return undefined;
   return attempt(r, path, () => formatAddress(parseAddress(text)));
+}
+
+/** At most one of each family. */
+export function addressesAt(r: Reading, value: unknown, path: Path): Address[] {
+  const addresses = listAt(r, value, path, 2).flatMap((text, i) => {
+    const read = addressAt(r, text, [...path, i]);
+    return read === undefined ? [] : [parseAddress(read)];
+  });
+  if (new Set(addresses.map(({ family }) => family)).size !== addresses.length)
+    r.refuse(path, `${last(path)} has at most one address of each family.`);
+  return addresses;
+}
+
+export function booleanAt(r: Reading, value: unknown, path: Path): boolean | undefined {
+  if (value === undefined || value === null || typeof value === 'boolean') return value ?? undefined;
+  return r.refuse(path, `${last(path)} is true or false, not ${shortly(value)}.`);
+}
+
+export function oneOfAt<T extends string>(
+  r: Reading,
+  value: unknown,
+  path: Path,
+  all: readonly T[],
+): T | undefined {
+  if (value === undefined || value === null) return undefined;
+  return (
+    all.find((one) => one === value) ??
+    r.refuse(path, `${last(path)} is one of ${all.join(', ')}, not ${shortly(value)}.`)
+  );
+}
+
+export function linkAt(r: Reading, value: unknown, path: Path): string | undefined {
+  const text = textAt(r, value, path, 64);
+  if (text === undefined || (/^[^\s/:"'%\\]{1,15}$/.test(text) && text !== '.' && text !== '..')) return text;
+  return r.refuse(
+    path,
+    `${JSON.stringify(text)} is no link: at most 15 characters without space, slash, colon, quote or percent sign.`,
+  );
 }
 
 export function attempt<T>(r: Reading, path: Path, fn: () => T): T | undefined {

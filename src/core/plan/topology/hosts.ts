@@ -103,6 +103,6 @@ function idOf(range: PlannedGroup['ranges'][number], n: number): number | undefi
 }
 
 function sentence(host: FileHost): string {
-  const { addresses, labels = null, allocator = null, growth = null } = host;
-  return JSON.stringify([addresses, labels, allocator, growth]);
+  const { addresses, labels = null, allocator = null, growth = null, uplinks = null, asn = null } = host;
+  return JSON.stringify([addresses, labels, allocator, growth, uplinks, asn]);
 }

@@ -7,6 +7,7 @@ import {
   addressPlan,
   containsAddress,
   containsCidr,
+  formatAddress,
   formatCidr,
   overlaps,
   parseAddress,
@@ -14,11 +15,12 @@ import {
 } from '../../address/index.ts';
 import { isRomanaError } from '../../errors.ts';
 import { type CarvedGroup, carve } from '../groups.ts';
+import { checkFabric } from './fabric-check.ts';
 import { attempt, Reading } from './fields.ts';
 import { demandRoom } from './growth.ts';
 import { type HostPlace, placeHosts } from './hosts.ts';
 import { leavesOf } from './place.ts';
-import type { FileGroup, FileNetwork, FileTopology, Issue, Path, TopologyFile } from './types.ts';
+import type { FileDevice, FileGroup, FileNetwork, FileTopology, Issue, Path, TopologyFile } from './types.ts';
 
 export interface PlannedNetwork {
   readonly source: FileNetwork;
@@ -69,6 +71,7 @@ export function planTopology(file: TopologyFile): {
   checkAddresses(r, file, networks);
   const places = r.issues.length > 0 ? [] : placeHosts(r, file, groups);
   demandRoom(r, topologies, groups, places);
+  checkFabric(r, file, places);
   return { plan: { networks, groups, places, topologies }, issues: r.issues };
 }
 
@@ -251,33 +254,49 @@ function carveFree(networks: readonly PlannedNetwork[]): PlannedGroup[] {
   return [{ topology: null, path: '', leaf: true, ranges }];
 }
 
-/** A host's own address inside a network would be taken for an endpoint's. */
+/** An own address of a host or device inside a network would be taken for an endpoint's. Devices may share one, as gateways do. */
 function checkAddresses(r: Reading, file: TopologyFile, networks: readonly PlannedNetwork[]): void {
   const owners = new Map<string, string>();
+  const outside = (text: string, at: Path, whose: string): void => {
+    const address = parseAddress(text);
+    const inside = networks.find(({ source }) => containsAddress(source.cidr, address));
+    if (inside !== undefined)
+      r.refuse(
+        at,
+        `The ${whose}'s own address ${text} lies in network ${inside.name} (${formatCidr(inside.source.cidr)}), which is for endpoints.`,
+        'network_overlap',
+      );
+  };
+  const take = (text: string, at: Path, owner: string): void => {
+    const other = owners.get(text) ?? owner;
+    if (other !== owner) r.refuse(at, `The address ${text} belongs to ${other}.`, 'already_exists');
+    else owners.set(text, owner);
+  };
   const look = (hosts: FileGroup['hosts']): void => {
-    for (const host of hosts) {
-      for (const text of host.addresses) {
-        const address = parseAddress(text);
-        const inside = networks.find(({ source }) => containsAddress(source.cidr, address));
-        if (inside !== undefined)
-          r.refuse(
-            host.at,
-            `The host's own address ${text} lies in network ${inside.name} (${formatCidr(inside.source.cidr)}), which is for endpoints.`,
-            'network_overlap',
-          );
-        const owner = owners.get(text);
-        if (owner !== undefined && owner !== host.name)
-          r.refuse(host.at, `The address ${text} belongs to host ${owner}.`, 'already_exists');
-        owners.set(text, host.name);
+    for (const { at, name, addresses, uplinks = [] } of hosts) {
+      const further = uplinks.flatMap((uplink) => uplink.addresses.map(formatAddress));
+      for (const text of new Set([...addresses, ...further])) {
+        outside(text, at, 'host');
+        take(text, at, `host ${name}`);
       }
     }
   };
-  const walk = (groups: readonly FileGroup[]): void => {
+  const devices: FileDevice[] = [];
+  const walk = ({ devices: here = [], groups }: FileTopology | FileGroup): void => {
+    devices.push(...here);
     for (const group of groups) {
       look(group.hosts);
-      walk(group.groups);
+      walk(group);
     }
   };
-  for (const topology of file.topologies ?? []) walk(topology.groups);
+  for (const topology of file.topologies ?? []) walk(topology);
   look(file.hosts);
+  for (const { at, addresses, uplinks } of devices) {
+    const all = [addresses, ...uplinks.flatMap(({ local, remote }) => [local, remote])].flat();
+    for (const text of new Set(all.map(formatAddress))) {
+      outside(text, at, 'device');
+      const owner = owners.get(text);
+      if (owner !== undefined) r.refuse(at, `The address ${text} belongs to ${owner}.`, 'already_exists');
+    }
+  }
 }

@@ -1,6 +1,8 @@
 /** A topology document, ours or one of Romana 2, into what it says. Throws nothing: what is wrong becomes issues. */
 import { type Cidr, type Layout, parseLayout, widthOf } from '../../address/index.ts';
 import { largestReservation } from '../buddy.ts';
+import { devicesAt, uplinksAt } from './devices.ts';
+import { asnAt, fabricAt } from './fabric.ts';
 import {
   addressAt,
   attempt,
@@ -38,8 +40,19 @@ const networkKeys = [
   'quarantineSeconds',
   'block_mask',
 ] as const;
-const groupKeys = ['name', 'assignment', 'size', 'slots', 'growth', 'groups', 'hosts', 'routing'] as const;
-const hostKeys = ['name', 'ip', 'addresses', 'labels', 'allocator', 'growth'] as const;
+const groupKeys = [
+  'name',
+  'assignment',
+  'size',
+  'slots',
+  'growth',
+  'groups',
+  'hosts',
+  'routing',
+  'fabric',
+  'devices',
+] as const;
+const hostKeys = ['name', 'ip', 'addresses', 'labels', 'allocator', 'growth', 'uplinks', 'asn'] as const;
 
 export function readTopology(document: unknown): ReadResult {
   const r = new Reading();
@@ -194,7 +207,7 @@ function derive(r: Reading, at: Path, cidr: Cidr, given: unknown): Read | undefi
 
 function readOne(r: Reading, value: unknown, at: Path, otherwise: string): FileTopology | undefined {
   if (r.full) return undefined;
-  const fields = fieldsAt(r, value, at, ['name', 'networks', 'map', 'slots', 'routing']);
+  const fields = fieldsAt(r, value, at, ['name', 'networks', 'map', 'slots', 'routing', 'fabric', 'devices']);
   if (fields === undefined) return undefined;
   const named = fields['name'] !== undefined;
   const name = named ? nameAt(r, fields['name'], [...at, 'name']) : otherwise;
@@ -205,6 +218,7 @@ function readOne(r: Reading, value: unknown, at: Path, otherwise: string): FileT
   refuseTwice(r, networks, [...at, 'networks'], 'Network');
   noteRouting(r, fields, at);
   const slots = integerAt(r, fields['slots'], [...at, 'slots'], 1, limits.groups);
+  const ofFabric = fabricOf(r, fields, at);
   const { groups, hosts } = readChildren(r, fields['map'], [...at, 'map'], 1);
   if (hosts[0] !== undefined) r.refuse(hosts[0].at, outside);
   if (name === undefined) return undefined;
@@ -214,6 +228,7 @@ function readOne(r: Reading, value: unknown, at: Path, otherwise: string): FileT
     networks: stated ? networks : null,
     groups,
     ...(slots === undefined ? {} : { slots }),
+    ...ofFabric,
   };
 }
 
@@ -268,6 +283,7 @@ function readGroup(
   const slots = integerAt(r, fields['slots'], [...at, 'slots'], 1, limits.groups);
   const growth = growthAt(r, fields, at);
   noteRouting(r, fields, at);
+  const ofFabric = fabricOf(r, fields, at);
   const inner = readChildren(r, fields['groups'], [...at, 'groups'], depth + 1);
   const hosts = [...inner.hosts, ...readHosts(r, fields['hosts'], [...at, 'hosts'])];
   const [host] = hosts;
@@ -285,6 +301,7 @@ function readGroup(
     ...(size === undefined ? {} : { size }),
     ...(slots === undefined ? {} : { slots }),
     ...growth,
+    ...ofFabric,
     groups: inner.groups,
     hosts,
   };
@@ -321,6 +338,8 @@ function readHost(r: Reading, value: unknown, at: Path): FileHost | undefined {
     r.refuse([...at, 'allocator'], 'allocator is agent or server.');
   const labels = labelsAt(r, fields['labels'], [...at, 'labels']);
   const growth = growthAt(r, fields, at);
+  const uplinks = uplinksAt(r, fields['uplinks'], [...at, 'uplinks']);
+  const asn = asnAt(r, fields['asn'], [...at, 'asn']);
   if (name === undefined) return undefined;
   return {
     at,
@@ -329,7 +348,19 @@ function readHost(r: Reading, value: unknown, at: Path): FileHost | undefined {
     ...(fields['labels'] === undefined ? {} : { labels }),
     ...(allocator === 'agent' || allocator === 'server' ? { allocator } : {}),
     ...growth,
+    ...(uplinks === undefined ? {} : { uplinks }),
+    ...(asn === undefined ? {} : { asn }),
   };
+}
+
+function fabricOf(
+  r: Reading,
+  fields: Readonly<Record<string, unknown>>,
+  at: Path,
+): Pick<FileGroup, 'fabric' | 'devices'> {
+  const fabric = fabricAt(r, fields['fabric'], [...at, 'fabric']);
+  const devices = devicesAt(r, fields['devices'], [...at, 'devices']);
+  return { ...(fabric === undefined ? {} : { fabric }), ...(devices.length === 0 ? {} : { devices }) };
 }
 
 function growthAt(r: Reading, fields: Readonly<Record<string, unknown>>, at: Path): { growth?: number } {
@@ -345,11 +376,7 @@ function noteRouting(r: Reading, fields: Readonly<Record<string, unknown>>, at: 
     return;
   }
   textAt(r, routing, [...at, 'routing']);
-  r.note(
-    [...at, 'routing'],
-    'routing is not used; the fabric is stated where the agents are configured.',
-    true,
-  );
+  r.note([...at, 'routing'], 'routing is not used; state fabric instead (docs/topology.md).', true);
 }
 
 function refuseTwice(r: Reading, names: readonly string[], at: Path, what: string): void {

@@ -1,6 +1,7 @@
 /** What a topology file says, after reading. `at` is where it says it. */
 import type { Cidr, Layout } from '../../address/index.ts';
 import type { ErrorCode } from '../../errors.ts';
+import type { Device, Fabric, HostUplink } from '../../routing/fabric.ts';
 
 /** Keys and indexes from the top of the document. */
 export type Path = readonly (string | number)[];
@@ -36,11 +37,24 @@ export interface FileHost {
   readonly allocator?: 'agent' | 'server';
   /** Host ids to reserve in each network; not stated: what its group says. */
   readonly growth?: number;
+  readonly uplinks?: readonly HostUplink[];
+  readonly asn?: number;
+}
+
+export interface FileDevice extends Device {
+  readonly at: Path;
+}
+
+/** What a topology and a group alike say of the fabric. */
+interface FabricStated {
+  /** Undefined: as above. */
+  readonly fabric?: Fabric;
+  readonly devices?: readonly FileDevice[];
 }
 
 export type Labels = Readonly<Record<string, string>>;
 
-export interface FileGroup {
+export interface FileGroup extends FabricStated {
   readonly at: Path;
   readonly name: string;
   readonly assignment: Labels;
@@ -52,7 +66,7 @@ export interface FileGroup {
   readonly hosts: readonly FileHost[];
 }
 
-export interface FileTopology {
+export interface FileTopology extends FabricStated {
   readonly at: Path;
   readonly name: string;
   /** Null: every network that no other topology names. */
