@@ -16,7 +16,7 @@ import { type Connection, connect, connectUnix } from '#net/https.ts';
 import { type Counts, kernelCounts } from './counts.ts';
 import { type Furniture, furnish } from './furnish.ts';
 import { addNamespaces, applyPlan, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
-import { type HostPlan, type LabPlan, switchRoutes, underlay } from './plan.ts';
+import type { HostPlan, LabPlan } from './plan.ts';
 import { type ProbeRequest, type ProbeResult, Prober } from './probe.ts';
 import { Process, until } from './processes.ts';
 import {
@@ -27,6 +27,7 @@ import {
   rackAggregates,
   routedRanges,
 } from './topology.ts';
+import { switchRoutes, underlay } from './underlay.ts';
 
 export const STATE_DIR = '/run/romana-lab';
 

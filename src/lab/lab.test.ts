@@ -5,7 +5,7 @@ import { containsAddress, parseAddress, parseCidr } from '#core/address/index.ts
 import { isRomanaError } from '#core/errors.ts';
 import { tableCounts } from './counts.ts';
 import { type LabInput, labOptions } from './options.ts';
-import { planLab, switchRoutes, underlay } from './plan.ts';
+import { type FabricChoice, fabrics, plainFabric, planLab } from './plan.ts';
 import {
   type EndpointPlan,
   expected,
@@ -19,14 +19,22 @@ import {
   TENANTS,
   waveSize,
 } from './spread.ts';
+import { switchRoutes, underlay } from './underlay.ts';
 
+const choices: FabricChoice[] = fabrics.flatMap((kind) =>
+  [false, true].map((dualHomed) => ({ ...plainFabric, kind, dualHomed })),
+);
 const sizes = fc
-  .record({ hosts: fc.integer({ min: 1, max: 32 }), racks: fc.integer({ min: 1, max: 8 }) })
-  .map(({ hosts, racks }) => ({ hosts, racks: Math.min(hosts, racks) }));
+  .record({
+    hosts: fc.integer({ min: 1, max: 32 }),
+    racks: fc.integer({ min: 1, max: 8 }),
+    fabric: fc.constantFrom(...choices),
+  })
+  .map(({ hosts, racks, fabric }) => ({ hosts, racks: Math.min(hosts, racks), fabric }));
 
 test('the defaults are 4 hosts, 2 racks, 12 endpoints; one host means one rack', () => {
   const ordinary = { hosts: 4, racks: 2, endpoints: 12, growth: 1, topology: null, once: false, json: false };
-  assert.deepEqual(labOptions(), ordinary);
+  assert.deepEqual(labOptions(), { ...ordinary, fabric: plainFabric });
   assert.equal(labOptions({ hosts: '1' }).racks, 1);
 });
 
@@ -42,6 +50,11 @@ test('sizes out of range and words are refused with the option named', () => {
     [{ endpoints: 401 }, 'endpoints'],
     [{ endpoints: -1 }, 'endpoints'],
     [{ endpoints: 1 }, 'endpoints'],
+    [{ fabric: 'vxlan' }, 'fabric'],
+    [{ fabric: 'bgp', daemon: 'routed' }, 'daemon'],
+    [{ fabric: 'l2', daemon: 'bird' }, 'daemon'],
+    [{ daemon: 'bird' }, 'daemon'],
+    [{ fabric: 'bgp', tor: 'gobgp' }, 'tor'],
   ];
   for (const [input, path] of bad) {
     assert.throws(
@@ -58,8 +71,14 @@ test('P1 every host is in one rack, racks differ by one host at most, underlay a
       assert.equal(plan.hosts.length, size.hosts);
       const perRack = plan.racks.map((rack) => plan.hosts.filter((host) => host.rack === rack).length);
       assert.ok(Math.max(...perRack) - Math.min(...perRack) <= 1 && Math.min(...perRack) >= 1);
-      const addresses = plan.hosts.flatMap((host) => [host.address4, host.address6]);
+      const addresses = plan.hosts.flatMap((host) =>
+        (size.fabric.dualHomed ? [host, ...host.links] : host.links).flatMap((at) => [
+          at.address4,
+          at.address6,
+        ]),
+      );
       assert.equal(new Set(addresses).size, addresses.length);
+      assert.ok(plan.hosts.every(({ links, rack }) => links.length === rack.leaves.length));
       for (const host of plan.hosts) {
         assert.ok(
           containsAddress(parseCidr(`192.168.${host.rack.number}.0/24`), parseAddress(host.address4)),
@@ -131,6 +150,18 @@ test('P2 a leaf routes each host CIDR of its own rack and drops the rest of its 
       ],
     ],
   );
+});
+
+test('P3 on a routed fabric no address of a host is on a link with another host, and each link has the leaf as its only neighbour', () => {
+  for (const fabric of choices) {
+    const plan = planLab({ hosts: 4, racks: 2, fabric });
+    for (const host of plan.hosts) {
+      const lines = underlay(plan).namespaces.find(({ name }) => name === host.name)?.lines ?? [];
+      const onLinks = lines.filter((line) => line.startsWith('address add') && !line.includes(' dev lo'));
+      assert.equal(onLinks.length, fabric.dualHomed ? 4 : 2);
+      for (const line of onLinks) assert.equal(/ peer \S+\/(32|128) /.test(line), fabric.kind !== 'l2', line);
+    }
+  }
 });
 
 const placed = (hosts: number, racks: number, endpoints: number): EndpointPlan[] =>

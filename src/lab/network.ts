@@ -3,7 +3,7 @@
  * the lab: nothing here is ever undone, it vanishes with them.
  */
 import type { Runner } from '#agent/exec.ts';
-import type { NamespacePlan, Wiring } from './plan.ts';
+import type { NamespacePlan, Wiring } from './underlay.ts';
 
 export const netnsPath = (name: string): string => `/run/netns/${name}`;
 

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createRunner } from '#agent/exec.ts';
 import { addNamespaces, applyPlan, buildUnderlay, netnsPath, runIn } from '#lab/network.ts';
-import { planLab, switchRoutes, underlay } from '#lab/plan.ts';
+import { planLab } from '#lab/plan.ts';
 import { Prober } from '#lab/probe.ts';
+import { switchRoutes, underlay } from '#lab/underlay.ts';
 import { inPrivateNamespaces } from '../support/namespace.ts';
 
 const run = createRunner();
