@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { addAddressCommands } from './commands/address.ts';
 import { addAgentCommands } from './commands/agent.ts';
+import { addBgpCommands } from './commands/bgp.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addIpamCommands } from './commands/ipam.ts';
 import { addIpamCheck } from './commands/ipam-check.ts';
@@ -46,6 +47,8 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   addObjectCommands(program, world, (noun) => noun === first || needsAll.has(first));
   addReserve(program, world);
   addTopologyCommands(program, world, setExitCode);
+  program.commandsGroup('Routes:');
+  addBgpCommands(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addIpamCommands(program, world);

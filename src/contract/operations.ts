@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import * as ipam from './ipam.ts';
 import * as m from './model.ts';
+import * as routing from './routing-model.ts';
 import * as topology from './topology.ts';
 
 export type Access = 'admin' | 'viewer' | 'agent' | 'any';
@@ -114,6 +115,8 @@ export const operations = {
   ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: ipam.IpamUsage, success: 200, cli: null },
   ipamCheck: { method: 'GET', path: '/v1/ipam/check', summary: 'Compare all records of addresses with each other, with agents and with kernels', access: 'viewer', params: none, query: none, body: null, response: ipam.IpamCheck, success: 200, cli: null },
   ipamRelease: { method: 'POST', path: '/v1/ipam/release', summary: 'Release leaked allocations of a report, unless they changed since', access: 'admin', params: none, query: none, body: ipam.IpamReleaseInput, response: ipam.IpamReleaseAnswer, success: 200, cli: null },
+
+  bgpStatus: { method: 'GET', path: '/v1/bgp', summary: "Sessions of the hosts' BGP speakers", access: 'viewer', params: none, query: z.object({ host: m.name.optional() }), body: null, response: routing.BgpStatus, success: 200, cli: null },
 
   tokenCreate: { method: 'POST', path: '/v1/tokens', summary: 'Make a token for a person or program', access: 'admin', params: none, query: none, body: m.TokenInput, response: m.IssuedToken, success: 201, cli: ['token', 'create'] },
   tokenList: { method: 'GET', path: '/v1/tokens', summary: 'List tokens, without their secrets', access: 'admin', params: none, query: none, body: null, response: list(m.Token), success: 200, cli: ['token', 'list'] },

@@ -101,6 +101,7 @@ function createApp(deps: HttpDeps) {
       const query = { tree: 'false', tenants: 'false', blocks: 'false' } as const;
       return (await services.ipamShow(scraper, { params: {}, query, body: undefined })).rows;
     },
+    bgp: async () => (await services.bgpStatus(scraper, { params: {}, query: {}, body: undefined })).items,
   });
   const authenticate = (request: FastifyRequest): Session => auth.authenticate(credentialsOf(request));
   app.addHook('onRequest', async (_request, reply) => {

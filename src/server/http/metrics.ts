@@ -1,8 +1,10 @@
 /** What the control plane tells Prometheus. Counted anew at each scrape, except for requests. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { IpamRow } from '#contract/ipam.ts';
+import type { BgpHost } from '#contract/routing-model.ts';
 import { kinds } from '#contract/watch.ts';
 import type { Store } from '#store/port.ts';
+import { addBgpMetrics } from './bgp-metrics.ts';
 
 export interface Metrics {
   request(operation: string, code: string, seconds: number): void;
@@ -19,6 +21,7 @@ export interface Sources {
   readonly reclaim: () => { readonly candidates: number; readonly reclaimed: number };
   /** One row for each network and prefix group. */
   readonly addresses: () => Promise<readonly IpamRow[]>;
+  readonly bgp: () => Promise<readonly BgpHost[]>;
 }
 
 export function createMetrics(sources: Sources): Metrics {
@@ -137,6 +140,7 @@ export function createMetrics(sources: Sources): Metrics {
       }
     },
   });
+  addBgpMetrics(registry, sources.bgp);
   return {
     request(operation, code, seconds) {
       requests.inc({ operation, code });

@@ -7,6 +7,7 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
+import { bgpKind, type FabricReports } from './fabric-reports.ts';
 import { generationKind } from './generations.ts';
 import type { Growth } from './growth.ts';
 import { endForeign, endHost } from './host-end.ts';
@@ -62,7 +63,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       rememberPlace(tx, host);
       letGoHostIds(tx, host);
       for (const address of host.addresses) tx.letGo(underlay, address);
-      for (const kind of ['_host', '_status', generationKind, growingKind] as const) {
+      for (const kind of ['_host', '_status', generationKind, growingKind, bgpKind] as const) {
         if (tx.row(kind, host.name) !== undefined) tx.delete(kind, host.name);
       }
       tx.delete('host', host.name);
@@ -83,6 +84,7 @@ export function hostServices(
   statuses: HostStatuses,
   growth: Growth,
   ends: HostEnds,
+  fabric: FabricReports,
 ): Pick<Services, Mine> {
   const { store } = ctx;
   return {
@@ -111,7 +113,10 @@ export function hostServices(
         ends.settle(tx);
         return ended;
       });
-      if (ended.state !== 'draining') statuses.forget(params.name);
+      if (ended.state !== 'draining') {
+        statuses.forget(params.name);
+        fabric.forget(params.name);
+      }
       return ended;
     },
     hostFence: async (caller, { params, body }) => {
@@ -131,6 +136,7 @@ export function hostServices(
         return { name: params.name, state: 'gone', endpoints: 0 };
       });
       statuses.forget(params.name);
+      fabric.forget(params.name);
       return ended;
     },
     hostAddId: async (caller, { params, body }) => {

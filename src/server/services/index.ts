@@ -1,7 +1,9 @@
 /** The operations of the contract over a store. See ../README.md. */
 import { addressServices } from './addresses.ts';
+import { bgpServices } from './bgp.ts';
 import { Comparison } from './comparison.ts';
 import { endpointServices } from './endpoints.ts';
+import { FabricReports } from './fabric-reports.ts';
 import { furtherIdServices } from './further-ids.ts';
 import { gated } from './gate.ts';
 import { Growth } from './growth.ts';
@@ -29,21 +31,23 @@ export function createServices(deps: ServiceDeps): Services {
   const statuses = new HostStatuses();
   const barrier = new ReuseBarrier(deps.store, statuses);
   const growth = new Growth(ctx, statuses);
+  const fabric = deps.fabric ?? new FabricReports();
   const ends = hostEnds(ctx, barrier, growth);
   const comparison = deps.comparison ?? new Comparison(() => deps.clock.monotonic());
   return gated(deps.store, {
     ...networkServices(ctx),
     ...reservationServices(ctx),
     ...topologyServices(ctx),
-    ...hostServices(ctx, statuses, growth, ends),
+    ...hostServices(ctx, statuses, growth, ends, fabric),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
     ...furtherIdServices(ctx),
     ...endpointServices(ctx, growth, new SharedBarrier(deps.store, statuses), ends),
-    ...reportServices(ctx, statuses, barrier, growth, ends, comparison),
+    ...reportServices(ctx, statuses, barrier, growth, ends, comparison, fabric),
     ...statusServices(ctx, statuses, barrier),
     ...addressServices(ctx),
     ...ipamServices(ctx, barrier, growth),
     ...checkServices(ctx, comparison),
+    ...bgpServices(ctx, fabric),
   });
 }

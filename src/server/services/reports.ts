@@ -12,6 +12,7 @@ import { actorOf } from '../caller.ts';
 import type { Comparison } from './comparison.ts';
 import { anyEmptyIds, returnEmptyIds } from './empty-ids.ts';
 import { endpointKey, finishRemoval } from './endpoints.ts';
+import type { FabricReports } from './fabric-reports.ts';
 import { heardGeneration } from './generations.ts';
 import type { Growth } from './growth.ts';
 import { hasLeft } from './host-end.ts';
@@ -40,6 +41,7 @@ export function reportServices(
   growth: Growth,
   ends: HostEnds,
   comparison: Comparison,
+  fabric: FabricReports,
 ): Pick<Services, 'hostReport'> {
   const { store, clock } = ctx;
   return {
@@ -51,6 +53,7 @@ export function reportServices(
       const generation = store.read((tx) => heardGeneration(tx, host, body));
       const seenAt = new Date(clock.now()).toISOString();
       const persist = statuses.record(host, body, seenAt, clock.monotonic());
+      const speaker = fabric.record(host, body, seenAt, clock.monotonic());
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
       const acknowledges = store.read((tx) => barrier.due(tx, host));
       const leaves = store.read((tx) => hasLeft(tx, host, body, store.position()));
@@ -72,6 +75,8 @@ export function reportServices(
         quiet &&
         !waits &&
         persist === undefined &&
+        speaker.persist === undefined &&
+        host.lost !== true &&
         generation === undefined &&
         !acknowledges &&
         routed.length === 0 &&
@@ -86,6 +91,8 @@ export function reportServices(
         const before = must(tx, 'host', params.name);
         heardGeneration(tx, before, body)?.(tx);
         persist?.(tx);
+        speaker.persist?.(tx);
+        if (before.lost === true) found(tx, before);
         const waiting = isWaiting(tx);
         if (waiting && before.state !== 'fenced') learnHostIds(tx, before.name, body);
         const current = must(tx, 'host', params.name);
@@ -209,4 +216,9 @@ function accept(tx: Tx, ctx: Context, host: Host, item: Registered): void {
     createdAt: new Date(ctx.clock.now()).toISOString(),
   });
   endpointAdded(tx, made);
+}
+
+/** It speaks, so its link may route to it again (withdrawal.ts). */
+function found(tx: Tx, host: Host): void {
+  tx.put('host', host.name, { ...host, lost: undefined });
 }

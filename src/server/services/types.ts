@@ -5,6 +5,7 @@ import type { Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { Store } from '#store/port.ts';
 import type { Caller } from '../caller.ts';
 import type { Comparison } from './comparison.ts';
+import type { FabricReports } from './fabric-reports.ts';
 
 /** Operations about credentials belong to authentication, not to the services. */
 type Credential = 'join' | 'renew' | 'whoami' | 'hostJoinToken' | 'tokenCreate' | 'tokenList' | 'tokenDelete';
@@ -30,6 +31,8 @@ export interface ServiceDeps {
   readonly timers?: Timers;
   /** Absent: one of its own. */
   readonly comparison?: Comparison;
+  /** Absent: one of its own. */
+  readonly fabric?: FabricReports;
   /** Version of the server, shown in the status. */
   readonly version?: string;
 }
