@@ -15,13 +15,22 @@ export const packageOf: Readonly<Record<string, string>> = {
   ping: 'iputils-ping',
   tcpdump: 'tcpdump',
   perl: 'perl-base',
+  bird: 'bird2',
+  birdc: 'bird2',
+  vtysh: 'frr',
+  '/usr/lib/frr/bgpd': 'frr',
+  '/usr/lib/frr/frr-reload.py': 'frr-pythontools',
+  exabgp: 'exabgp',
+  gobgpd: 'gobgpd',
+  gobgp: 'gobgpd',
 };
 
 function present(program: string): boolean {
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
-  return folders.some((folder) => {
+  const paths = program.startsWith('/') ? [program] : folders.map((folder) => join(folder, program));
+  return paths.some((path) => {
     try {
-      accessSync(join(folder, program), constants.X_OK);
+      accessSync(path, constants.X_OK);
       return true;
     } catch {
       return false;
