@@ -141,7 +141,11 @@ export function computeDesired(input: DesiredInput): Desired {
     links: { links, gateway4: GATEWAY4, gateway6: GATEWAY6, families },
     routes: [
       ...endpointRoutes,
-      ...(fenced ? [] : routes).map(({ cidr, via }) => ({ kind: 'via' as const, cidr, via })),
+      ...(fenced ? [] : routes).map(({ cidr, via }) => ({
+        kind: 'via' as const,
+        cidr,
+        hops: [{ via, link: null }],
+      })),
       ...blackholes.map((cidr) => ({ kind: 'blackhole' as const, cidr })),
     ],
     problems,

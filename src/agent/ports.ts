@@ -59,8 +59,18 @@ export type DesiredRoute =
       readonly link: string /** node address of the family */;
       readonly source: Address | null;
     }
-  | { readonly kind: 'via'; readonly cidr: Cidr; readonly via: Address }
-  | { readonly kind: 'blackhole'; readonly cidr: Cidr };
+  /** Equal cost where there are several; at least one, in any order. */
+  | { readonly kind: 'via'; readonly cidr: Cidr; readonly hops: readonly Hop[] }
+  /** Dropped silently: own ranges. */
+  | { readonly kind: 'blackhole'; readonly cidr: Cidr }
+  /** Answered as unreachable: ranges of hosts that are lost. */
+  | { readonly kind: 'unreachable'; readonly cidr: Cidr };
+
+export interface Hop {
+  readonly via: Address;
+  /** Null: the link that its address is on. */
+  readonly link: string | null;
+}
 
 export interface DesiredLinks {
   readonly links: readonly DesiredLink[];
@@ -72,7 +82,17 @@ export interface DesiredLinks {
 }
 
 export type LinkDriver = Driver<DesiredLinks>;
-export type RouteDriver = Driver<readonly DesiredRoute[]>;
+export interface RouteDriver extends Driver<readonly DesiredRoute[]> {
+  /** Routes of other programs to prefixes that ours are to lead to. A long look: not for every pass. */
+  foreign(desired: readonly DesiredRoute[]): Promise<readonly ForeignRoute[]>;
+}
+export interface ForeignRoute {
+  readonly cidr: Cidr;
+  /** As the kernel's tools name it: `static`, `bird`, `bgp`, … */
+  readonly protocol: string;
+  /** Whether the kernel takes it instead of ours. */
+  readonly wins: boolean;
+}
 
 /** What the agent must know of its host before it can say what is desired. Read afresh on each reconcile. */
 export interface HostFacts {
@@ -80,7 +100,14 @@ export interface HostFacts {
     readonly name: string;
     readonly mtu: number;
     readonly up: boolean;
-    readonly addresses: readonly { readonly address: Address; readonly length: number }[];
+    /** Up, and the other end of the wire is there. */
+    readonly running: boolean;
+    /** `duplicate`: another host answers for it (IPv6 only), and the kernel does not use it. */
+    readonly addresses: readonly {
+      readonly address: Address;
+      readonly length: number;
+      readonly duplicate?: boolean;
+    }[];
   }[];
   readonly defaultRoutes: readonly {
     readonly family: 4 | 6;
@@ -90,8 +117,16 @@ export interface HostFacts {
   readonly forwarding: { readonly 4: boolean; readonly 6: boolean };
 }
 
+/** What the kernel found out of an address on one of its links; `failed`: it asked, and nobody answered. */
+export interface Neighbour {
+  readonly address: Address;
+  readonly link: string;
+  readonly state: 'reachable' | 'failed' | 'unknown';
+}
+
 export interface KernelFacts {
   read(): Promise<HostFacts>;
+  neighbours(): Promise<readonly Neighbour[]>;
 }
 
 /** Calls back on any change of links, addresses, routes (`network`) or of our nftables table (`rules`); changes of our own too. */

@@ -8,6 +8,7 @@ const link = (name: string, ...addresses: string[]): PreflightFacts['host']['lin
   name,
   mtu: 1500,
   up: true,
+  running: true,
   addresses: addresses.map((text) => ({
     address: parseAddress(text.slice(0, text.indexOf('/'))),
     length: Number(text.slice(text.indexOf('/') + 1)),

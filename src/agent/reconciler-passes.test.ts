@@ -180,7 +180,10 @@ test('an exception of the facts is no crash: the pass fails and is repeated', as
     {
       kernel: (drivers) => ({
         ...drivers,
-        facts: { read: () => (broken ? Promise.reject(new Error('EIO')) : drivers.facts.read()) },
+        facts: {
+          ...drivers.facts,
+          read: () => (broken ? Promise.reject(new Error('EIO')) : drivers.facts.read()),
+        },
       }),
     },
   );

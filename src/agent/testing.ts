@@ -177,6 +177,7 @@ export function machine(): Machine {
   const rules = new FakeRules();
   const conntrack = new FakeConntrack();
   const calls: string[] = [];
+  const routes = createFakeRouteDriver(kernel);
   const noted = <D>(what: string, driver: Driver<D>): Driver<D> => ({
     apply: (desired) => {
       calls.push(what);
@@ -199,7 +200,7 @@ export function machine(): Machine {
       counters: () => rules.counters(),
     },
     links: noted('links', createFakeLinkDriver(kernel)),
-    routes: noted('routes', createFakeRouteDriver(kernel)),
+    routes: { ...noted('routes', routes), foreign: (desired) => routes.foreign(desired) },
     conntrack: {
       flows: () => {
         calls.push('flows');

@@ -95,6 +95,10 @@ export const catalogue = {
     status: 409,
     summary: 'The report comes from an older incarnation of the store or the agent.',
   },
+  route_foreign: {
+    status: 409,
+    summary: 'Another program on the host has a route to a prefix of Romana; it is never touched.',
+  },
   host_unreachable: {
     status: 409,
     summary: 'A host range has no route, because underlay addresses are missing or clash.',

@@ -7,7 +7,9 @@ import {
   linkRoute,
   refusals,
   type SeenLink,
+  seenText,
   vethLink,
+  viaRoute,
   type World,
 } from '#agent/drivers/iproute2/contract-world.ts';
 import { dumpInside, dumpLinks, dumpRoutes } from '#agent/drivers/iproute2/dump.ts';
@@ -17,7 +19,7 @@ import { createLinkDriver } from '#agent/drivers/iproute2/links.ts';
 import { createRouteDriver } from '#agent/drivers/iproute2/routes.ts';
 import { createRunner, type LineSpawner, type Runner, spawnLines } from '#agent/exec.ts';
 import { kernelFiles } from '#agent/files.ts';
-import { formatAddress, formatCidr } from '#core/address/index.ts';
+import { formatAddress } from '#core/address/index.ts';
 import type { Timers } from '#core/ports.ts';
 import {
   here,
@@ -42,22 +44,11 @@ async function makeWorld(): Promise<World> {
     return ns.path;
   };
   await makeNetns('upstream');
-  await run([
-    'ip',
-    'link',
-    'add',
-    'up0',
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'd0',
-    'netns',
-    '/run/netns/upstream',
-  ]);
+  const upstream = '/run/netns/upstream';
+  await run(['ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'd0', 'netns', upstream]);
   await setSysctl(here, 'net/ipv6/conf/up0/addr_gen_mode', 1);
   await run(['ip', 'link', 'set', 'up0', 'up']);
-  await run(['nsenter', '--net=/run/netns/upstream', 'ip', 'link', 'set', 'd0', 'up']);
+  await run(['nsenter', `--net=${upstream}`, 'ip', 'link', 'set', 'd0', 'up']);
   await run(['ip', 'address', 'add', '192.168.0.1/24', 'dev', 'up0']);
   await run(['ip', 'address', 'add', 'fd99::1/64', 'dev', 'up0', 'nodad']);
   await setSysctl(here, 'net/ipv4/ip_forward', 0);
@@ -103,6 +94,13 @@ async function makeWorld(): Promise<World> {
       const metric = cidr.includes(':') ? ['metric', '1024'] : [];
       await run(['ip', 'route', 'add', cidr, 'dev', link, 'proto', 'static', ...metric]);
     },
+    async addUplink() {
+      await run(['ip', 'link', 'add', 'up1', 'type', 'veth', 'peer', 'name', 'd1', 'netns', upstream]);
+      await run(['nsenter', `--net=${upstream}`, 'ip', 'link', 'set', 'd1', 'up']);
+      await run(['ip', 'link', 'set', 'up1', 'up']);
+      await run(['ip', 'address', 'add', '192.168.1.1/24', 'dev', 'up1']);
+      await run(['ip', 'address', 'add', 'fd98::1/64', 'dev', 'up1', 'nodad']);
+    },
     deleteRoute: async (cidr) => void (await run(['ip', 'route', 'del', cidr])),
     async seen() {
       return (await dumpLinks(run)).map(({ name, up, mtu, alias, addresses }) => ({
@@ -116,11 +114,7 @@ async function makeWorld(): Promise<World> {
     async seenRoutes(ours) {
       return (await dumpRoutes(run, ['table', 'all']))
         .filter(({ protocol }) => (ours ? protocol === '82' : protocol !== '82' && protocol !== 'kernel'))
-        .map(({ cidr, type, via, link, source }) => {
-          const where =
-            type === 'blackhole' ? type : via === null ? `dev ${link ?? ''}` : `via ${formatAddress(via)}`;
-          return `${formatCidr(cidr)} ${where}${source === null ? '' : ` src ${formatAddress(source)}`}`;
-        })
+        .map(seenText)
         .sort();
     },
     async seenInside(netns, ifname) {
@@ -328,13 +322,7 @@ if (inPrivateNamespaces(import.meta.url)) {
   test('I2 our route beside a foreign one of the same key changes without touching that', () =>
     inWorld(async (world) => {
       const driver = world.routes();
-      const via = (hop: string) => [
-        {
-          kind: 'via' as const,
-          cidr: { address: { family: 4 as const, w0: 0x0a090000, w1: 0, w2: 0, w3: 0 }, length: 16 },
-          via: { family: 4 as const, w0: 0xc0a80000 + Number(hop), w1: 0, w2: 0, w3: 0 },
-        },
-      ];
+      const via = (hop: string) => [viaRoute('10.9.0.0/16', `192.168.0.${hop}`)];
       await driver.apply(via('2'));
       await run(['ip', 'route', 'prepend', '10.9.0.0/16', 'via', '192.168.0.77', 'proto', 'static']);
       const before = await world.seenRoutes(false);

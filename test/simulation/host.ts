@@ -220,6 +220,7 @@ export class SimHost {
       },
     };
     const facts = createFakeKernelFacts(this.kernel);
+    const routes = createFakeRouteDriver(this.kernel, options);
     const pass: Pass = { model: null, tenants: new Set() };
     return {
       facts: {
@@ -237,10 +238,14 @@ export class SimHost {
             },
             false,
           ),
+        neighbours: () => this.#effect(life, () => facts.neighbours()),
       },
       rules: this.#rulesDriver(life, pass),
       links: this.#counted(life, 'links', createFakeLinkDriver(this.kernel, options)),
-      routes: this.#counted(life, 'routes', createFakeRouteDriver(this.kernel, options)),
+      routes: {
+        ...this.#counted(life, 'routes', routes),
+        foreign: (desired) => this.#effect(life, () => routes.foreign(desired)),
+      },
       conntrack: {
         flows: () => this.#effect(life, () => this.conntrack.flows()),
         remove: (flows) => this.#effect(life, () => this.conntrack.remove(flows)),

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAddress } from '#core/address/index.ts';
+import { formatCidr, parseAddress } from '#core/address/index.ts';
 import type { DesiredRoute } from '../../ports.ts';
 import {
   blackhole,
@@ -15,6 +15,7 @@ import {
   peerLink,
   refusals,
   type SeenLink,
+  unreachable,
   vethLink,
   viaRoute,
   type World,
@@ -135,9 +136,17 @@ export function driverContract(kernel: string, makeWorld: () => Promise<World>):
       const want = [...dualRoutes('up0').slice(2), viaRoute('10.3.0.0/16', '192.168.0.2')];
       const result = await routes.apply(want);
       assert.deepEqual(refusals(result), [
-        '10.2.0.0/16 via 192.168.0.2: conflict',
-        'fd10:2::/32 via fd99::2: conflict',
+        '10.2.0.0/16 via 192.168.0.2: route_foreign',
+        'fd10:2::/32 via fd99::2: route_foreign',
       ]);
+      for (const error of result.failures.values()) assert.match(error.message, /protocol static/);
+      assert.deepEqual(
+        (await routes.foreign(want)).map(({ cidr, ...rest }) => ({ cidr: formatCidr(cidr), ...rest })),
+        [
+          { cidr: '10.2.0.0/16', protocol: 'static', wins: true },
+          { cidr: 'fd10:2::/32', protocol: 'static', wins: true },
+        ],
+      );
       assert.deepEqual(await world.seenRoutes(true), [
         '10.1.0.0/16 blackhole',
         '10.3.0.0/16 via 192.168.0.2',
@@ -180,6 +189,98 @@ export function driverContract(kernel: string, makeWorld: () => Promise<World>):
       assert.deepEqual(await world.seenRoutes(true), ['10.2.0.0/16 via 192.168.0.2']);
     },
   );
+
+  for (const [family, cidr, first, second, third, unreached] of [
+    ['IPv4', '10.2.0.0/16', '192.168.0.2', '192.168.1.2', '192.168.1.3', '203.0.113.1'],
+    ['IPv6', 'fd10:2::/32', 'fd99::2', 'fd98::2', 'fd98::3', '2001:db8::1'],
+  ] as const) {
+    law(`several next hops are made, changed as a set and taken away (${family})`, async (world) => {
+      await world.addUplink();
+      const routes = world.routes();
+      const steps: (readonly [want: DesiredRoute, seen: string])[] = [
+        [viaRoute(cidr, first, second), `${cidr} via ${first} via ${second}`],
+        [viaRoute(cidr, second, third, first), `${cidr} via ${first} via ${second} via ${third}`],
+        [viaRoute(cidr, second), `${cidr} via ${second}`],
+        [viaRoute(cidr, `${second} up1`, `${first} up0`), `${cidr} via ${first} via ${second}`],
+        [unreachable(cidr), `${cidr} unreachable`],
+        [viaRoute(cidr, first, second), `${cidr} via ${first} via ${second}`],
+        [blackhole(cidr), `${cidr} blackhole`],
+        [viaRoute(cidr, first, second), `${cidr} via ${first} via ${second}`],
+      ];
+      for (const [want, seen] of steps) {
+        const result = await routes.apply([want]);
+        assert.deepEqual([[...result.failures], result.changes.length], [[], 1], seen);
+        const ways = seen.replaceAll(/via (\S+)/g, 'via $1').split(' via ');
+        const sorted = [ways[0], ...ways.slice(1).sort()].join(' via ');
+        assert.deepEqual(await world.seenRoutes(true), [sorted]);
+        noChange(await world.routes().apply([want]));
+        assert.ok((await routes.inspect([want])).every(({ ok }) => ok));
+      }
+      noChange(await world.routes().apply([viaRoute(cidr, second, first)]));
+      assert.equal((await routes.apply([])).changes.length, 1);
+      assert.deepEqual(await world.seenRoutes(true), []);
+    });
+
+    law(`a next hop out of reach fails the route and leaves what stood (${family})`, async (world) => {
+      await world.addUplink();
+      const routes = world.routes();
+      await routes.apply([viaRoute(cidr, first, second)]);
+      const before = await world.seenRoutes(true);
+      const result = await routes.apply([viaRoute(cidr, first, unreached)]);
+      assert.equal(result.failures.size, 1);
+      assert.deepEqual(await world.seenRoutes(true), before);
+    });
+
+    law(
+      `I5 one of two links flaps, and the route loses a next hop and gets it back (${family})`,
+      async (world) => {
+        await world.addUplink();
+        const routes = world.routes();
+        await routes.apply([viaRoute(cidr, first, second)]);
+        await world.setUp('up1', false);
+        await routes.apply([viaRoute(cidr, first)]);
+        assert.deepEqual(await world.seenRoutes(true), [`${cidr} via ${first}`]);
+        noChange(await world.routes().apply([viaRoute(cidr, first)]));
+        await world.setUp('up1', true);
+        if (family === 'IPv6') await world.addAddress('up1', 'fd98::1/64');
+        assert.deepEqual([...(await routes.apply([viaRoute(cidr, first, second)])).failures], []);
+        assert.deepEqual(await world.seenRoutes(true), [
+          `${cidr} ${[`via ${first}`, `via ${second}`].sort().join(' ')}`,
+        ]);
+      },
+    );
+
+    law(
+      `I2 a foreign route of equal prefix stays while ours gets several next hops (${family})`,
+      async (world) => {
+        await world.addUplink();
+        const routes = world.routes();
+        await routes.apply([viaRoute(cidr, first)]);
+        await world.addForeignRoute(cidr.replace(/\/.*/, '/24').replace('::/24', '::/48'), 'up0');
+        await world.deleteRoute(cidr);
+        await world.addForeignRoute(cidr, 'up0');
+        const before = await world.seenRoutes(false);
+        const result = await routes.apply([viaRoute(cidr, first, second)]);
+        assert.deepEqual(
+          [...result.failures.values()].map(({ code }) => code),
+          ['route_foreign'],
+        );
+        assert.deepEqual(await world.seenRoutes(false), before);
+        await routes.apply([]);
+        assert.deepEqual(await world.seenRoutes(false), before);
+      },
+    );
+  }
+
+  law('an IPv4 route over a link-local next hop of a named link', async (world) => {
+    const routes = world.routes();
+    const want = [viaRoute('10.2.0.0/16', 'fe80::2 up0'), viaRoute('fd10:2::/32', 'fe80::2 up0')];
+    assert.deepEqual([...(await routes.apply(want)).failures], []);
+    assert.deepEqual(await world.seenRoutes(true), ['10.2.0.0/16 via fe80::2', 'fd10:2::/32 via fe80::2']);
+    noChange(await world.routes().apply(want));
+    assert.equal((await routes.apply([])).changes.length, 2);
+    assert.deepEqual(await world.seenRoutes(true), []);
+  });
 
   law('I2 links and addresses of others are never touched', async (world) => {
     await world.addNetns('x');

@@ -1,6 +1,6 @@
 /** The world that the contract of the drivers looks at, and the small words its laws are written in. */
 import assert from 'node:assert/strict';
-import { parseAddress, parseCidr } from '#core/address/index.ts';
+import { type Address, formatAddress, formatCidr, parseAddress, parseCidr } from '#core/address/index.ts';
 import { GATEWAY4, GATEWAY6, linkName } from '../../owned.ts';
 import type {
   ApplyResult,
@@ -11,6 +11,7 @@ import type {
   LinkDriver,
   RouteDriver,
 } from '../../ports.ts';
+import type { DumpedRoute } from './dump.ts';
 
 export interface SeenLink {
   readonly name: string;
@@ -40,7 +41,9 @@ export interface World {
   addForeignRoute(cidr: string, link: string): Promise<void>;
   deleteRoute(cidr: string): Promise<void>;
   seen(): Promise<readonly SeenLink[]>;
-  /** `CIDR dev|via|blackhole … src …`, only protocol 82 or only others, without the kernel's own; sorted. */
+  /** A second uplink `up1` with 192.168.1.1/24 and fd98::1/64. */
+  addUplink(): Promise<void>;
+  /** `CIDR dev|via|blackhole|unreachable … src …`, next hops sorted, only protocol 82 or only others, without the kernel's own; sorted. */
   seenRoutes(ours: boolean): Promise<readonly string[]>;
   /** Addresses of a link in a namespace, sorted, without link-local ones. */
   seenInside(netns: string, ifname: string): Promise<readonly string[]>;
@@ -78,8 +81,27 @@ export function peerLink(name: string, link: string, netns: string, ...addresses
 export function linkRoute(cidr: string, link: string, source: string | null = null): DesiredRoute {
   return { kind: 'link', cidr: parseCidr(cidr), link, source: source === null ? null : parseAddress(source) };
 }
-export function viaRoute(cidr: string, via: string): DesiredRoute {
-  return { kind: 'via', cidr: parseCidr(cidr), via: parseAddress(via) };
+/** Next hops as `192.168.0.2` or `fe80::2 up1`. */
+export function viaRoute(cidr: string, ...hops: string[]): DesiredRoute {
+  return {
+    kind: 'via',
+    cidr: parseCidr(cidr),
+    hops: hops.map((hop) => {
+      const [via = '', link = null] = hop.split(' ');
+      return { via: parseAddress(via), link };
+    }),
+  };
+}
+/** A route as worlds show it. */
+export function seenText({ cidr, type, via, link, source, hops }: DumpedRoute): string {
+  const one = (hop: { via: Address | null; link: string | null }): string =>
+    hop.via === null ? `dev ${hop.link ?? ''}` : `via ${formatAddress(hop.via)}`;
+  const ways = (hops.length > 0 ? hops : [{ via, link }]).map(one).sort().join(' ');
+  const where = type === 'unicast' ? ways : type;
+  return `${formatCidr(cidr)} ${where}${source === null ? '' : ` src ${formatAddress(source)}`}`;
+}
+export function unreachable(cidr: string): DesiredRoute {
+  return { kind: 'unreachable', cidr: parseCidr(cidr) };
 }
 export function blackhole(cidr: string): DesiredRoute {
   return { kind: 'blackhole', cidr: parseCidr(cidr) };

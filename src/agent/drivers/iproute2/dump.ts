@@ -2,11 +2,13 @@
 import { type Address, type Cidr, cidrOf, tryParseAddress, tryParseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Runner } from '../../exec.ts';
+import type { Neighbour } from '../../ports.ts';
 
 export interface DumpedAddress {
   readonly address: Address;
   readonly length: number;
   readonly scope: string;
+  readonly duplicate: boolean;
   /** Metric of the prefix route; null: the kernel's default. */
   readonly metric: number | null;
 }
@@ -14,6 +16,8 @@ export interface DumpedLink {
   readonly index: number;
   readonly name: string;
   readonly up: boolean;
+  /** Up, with a carrier. */
+  readonly running: boolean;
   readonly mtu: number;
   readonly alias: string;
   readonly group: string;
@@ -32,8 +36,8 @@ export interface DumpedRoute {
   readonly via: Address | null;
   readonly source: Address | null;
   readonly scope: string;
-  /** Links of a route with several next hops. */
-  readonly links: readonly string[];
+  /** Of a route with several; then `link` and `via` are null. */
+  readonly hops: readonly { readonly via: Address | null; readonly link: string | null }[];
 }
 
 interface RawLink {
@@ -44,7 +48,7 @@ interface RawLink {
   ifalias?: string;
   group?: string;
   master?: string;
-  addr_info?: { local?: string; prefixlen?: number; scope?: string; metric?: number }[];
+  addr_info?: { local?: string; prefixlen?: number; scope?: string; metric?: number; dadfailed?: boolean }[];
 }
 interface RawRoute {
   dst: string;
@@ -57,7 +61,12 @@ interface RawRoute {
   via?: { host?: string };
   prefsrc?: string;
   scope?: string;
-  nexthops?: { dev?: string }[];
+  nexthops?: { dev?: string; gateway?: string; via?: { host?: string } }[];
+}
+interface RawNeighbour {
+  dst?: string;
+  dev?: string;
+  state?: string[];
 }
 
 export async function dumpLinks(runner: Runner): Promise<DumpedLink[]> {
@@ -65,14 +74,30 @@ export async function dumpLinks(runner: Runner): Promise<DumpedLink[]> {
   return parseArray<RawLink>(stdout).map(linkOf).filter(isPresent);
 }
 
-/** Both families. `selector` e.g. `['table', 'all', 'proto', '82']`. */
+/** Both families where the table is `all`. `selector` e.g. `['table', 'all', 'proto', '82']`. */
 export async function dumpRoutes(
   runner: Runner,
   selector: readonly string[],
   protocol?: string,
+  family?: 4 | 6,
 ): Promise<DumpedRoute[]> {
-  const { stdout } = await runner(['ip', '-j', '-d', 'route', 'show', ...selector]);
-  return routesOf(parseArray<RawRoute>(stdout), protocol);
+  const which = family === undefined ? [] : [`-${family}`];
+  const { stdout } = await runner(['ip', '-j', '-d', ...which, 'route', 'show', ...selector]);
+  return routesOf(parseArray<RawRoute>(stdout), protocol, family);
+}
+
+export async function dumpNeighbours(runner: Runner): Promise<Neighbour[]> {
+  const { stdout } = await runner(['ip', '-j', 'neighbour', 'show']);
+  return parseArray<RawNeighbour>(stdout).flatMap(({ dst = '', dev = '', state = [] }) => {
+    const address = tryParseAddress(dst);
+    return address === undefined ? [] : [{ address, link: dev, state: stateOf(state) }];
+  });
+}
+
+/** In between it is being asked, and what was known before still counts. */
+function stateOf(states: readonly string[]): Neighbour['state'] {
+  if (states.includes('FAILED')) return 'failed';
+  return states.some((state) => /^(REACHABLE|STALE|PERMANENT|NOARP)$/.test(state)) ? 'reachable' : 'unknown';
 }
 
 export async function dumpDefaultRoutes(runner: Runner): Promise<DumpedRoute[]> {
@@ -108,6 +133,7 @@ function linkOf(raw: RawLink): DumpedLink | undefined {
       address,
       length: info.prefixlen,
       scope: info.scope ?? 'global',
+      duplicate: info.dadfailed === true,
       metric: info.metric ?? null,
     });
   }
@@ -115,6 +141,7 @@ function linkOf(raw: RawLink): DumpedLink | undefined {
     index: raw.ifindex,
     name: raw.ifname,
     up: raw.flags?.includes('UP') ?? false,
+    running: raw.flags?.includes('UP') === true && !raw.flags.includes('NO-CARRIER'),
     mtu: raw.mtu ?? 0,
     alias: raw.ifalias ?? '',
     group: raw.group ?? 'default',
@@ -138,13 +165,17 @@ function routesOf(raws: readonly RawRoute[], protocol?: string, family?: 4 | 6):
       protocol: raw.protocol ?? protocol ?? 'boot',
       metric: raw.metric ?? 0,
       link: raw.dev ?? null,
-      via: tryParseAddress(raw.gateway ?? raw.via?.host ?? '') ?? null,
+      via: gatewayOf(raw),
       source: tryParseAddress(raw.prefsrc ?? '') ?? null,
       scope: raw.scope ?? 'global',
-      links: (raw.nexthops ?? []).map((hop) => hop.dev ?? '').filter((dev) => dev !== ''),
+      hops: (raw.nexthops ?? []).map((hop) => ({ via: gatewayOf(hop), link: hop.dev ?? null })),
     });
   }
   return routes;
+}
+
+function gatewayOf(raw: { gateway?: string; via?: { host?: string } }): Address | null {
+  return tryParseAddress(raw.gateway ?? raw.via?.host ?? '') ?? null;
 }
 
 function destination(text: string, six: boolean): Cidr | undefined {

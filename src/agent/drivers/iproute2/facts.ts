@@ -2,23 +2,28 @@
 import type { Runner } from '../../exec.ts';
 import type { KernelFiles } from '../../files.ts';
 import type { KernelFacts } from '../../ports.ts';
-import { dumpDefaultRoutes, dumpLinks } from './dump.ts';
+import { type DumpedRoute, dumpDefaultRoutes, dumpLinks, dumpNeighbours } from './dump.ts';
 
 export function createKernelFacts(runner: Runner, files: KernelFiles): KernelFacts {
   return {
     async read() {
       const [links, defaults] = await Promise.all([dumpLinks(runner), dumpDefaultRoutes(runner)]);
       return {
-        links: links.map(({ name, mtu, up, addresses }) => ({
+        links: links.map(({ name, mtu, up, running, addresses }) => ({
           name,
           mtu,
           up,
-          addresses: addresses.map(({ address, length }) => ({ address, length })),
+          running,
+          addresses: addresses.map(({ address, length, duplicate }) => ({
+            address,
+            length,
+            ...(duplicate ? { duplicate } : {}),
+          })),
         })),
         defaultRoutes: defaults
           .filter(({ type }) => type === 'unicast')
           .flatMap((route) =>
-            (route.link === null ? route.links : [route.link]).map((link) => ({
+            linksOf(route).map((link) => ({
               family: route.cidr.address.family,
               link,
               fromRouterAdvertisement: route.protocol === 'ra',
@@ -30,5 +35,10 @@ export function createKernelFacts(runner: Runner, files: KernelFiles): KernelFac
         },
       };
     },
+    neighbours: () => dumpNeighbours(runner),
   };
+}
+
+function linksOf({ link, hops }: DumpedRoute): string[] {
+  return [link, ...hops.map((hop) => hop.link)].filter((name) => name !== null);
 }

@@ -29,6 +29,7 @@ import {
 import {
   conflictWithForeign,
   dumpedText,
+  foreignRoutes,
   keyedDump,
   keyedRoutes,
   routeMatches,
@@ -43,7 +44,10 @@ export interface FakeDriverOptions {
 }
 
 export function createFakeKernelFacts(kernel: FakeKernel): KernelFacts {
-  return { read: () => Promise.resolve(kernel.facts()) };
+  return {
+    read: () => Promise.resolve(kernel.facts()),
+    neighbours: () => Promise.resolve(kernel.neighbours()),
+  };
 }
 
 export function createFakeKernelEvents(kernel: FakeKernel): KernelEvents {
@@ -63,6 +67,7 @@ export function createFakeRouteDriver(kernel: FakeKernel, options: FakeDriverOpt
   return {
     apply: (desired) => oneAtATime(() => Promise.resolve(applyRoutes(kernel, desired, options))),
     inspect: (desired) => oneAtATime(() => Promise.resolve(inspectRoutes(kernel, desired))),
+    foreign: (desired) => Promise.resolve(foreignRoutes(desired, kernel.routes())),
   };
 }
 
@@ -243,20 +248,22 @@ function applyRoutes(
   const set = (want: DesiredRoute, action: 'create' | 'update'): void => {
     const object = routeText(want);
     writes.do(object, { action, kind: 'route', object }, () => {
-      if (action === 'update') kernel.deleteRoute(want.cidr, protocol);
+      const hops = want.kind === 'via' ? want.hops : [];
+      const only = hops.length === 1 ? hops[0] : undefined;
       try {
-        kernel.addRoute({
+        kernel[action === 'update' ? 'replaceRoute' : 'addRoute']({
           cidr: want.cidr,
-          type: want.kind === 'blackhole' ? 'blackhole' : 'unicast',
+          type: want.kind === 'via' || want.kind === 'link' ? 'unicast' : want.kind,
           protocol,
           metric: want.cidr.address.family === 6 ? ROUTE_METRIC6 : 0,
-          via: want.kind === 'via' ? want.via : null,
+          via: only?.via ?? null,
           source: want.kind === 'link' ? want.source : null,
-          link: want.kind === 'link' ? want.link : null,
+          link: want.kind === 'link' ? want.link : (only?.link ?? null),
+          hops: hops.length > 1 ? hops : [],
         });
       } catch (error) {
         throw isRomanaError(error) && error.message.includes('File exists')
-          ? conflictWithForeign(object, error)
+          ? conflictWithForeign(object, protocolAt(kernel, want), error)
           : error;
       }
     });
@@ -270,6 +277,10 @@ function applyRoutes(
   for (const [, want] of difference.update) set(want as DesiredRoute, 'update');
   for (const [, want] of difference.create) set(want as DesiredRoute, 'create');
   return writes.result();
+}
+
+function protocolAt(kernel: FakeKernel, want: DesiredRoute): string | null {
+  return foreignRoutes([want], kernel.routes())[0]?.protocol ?? null;
 }
 
 function inspectRoutes(kernel: FakeKernel, desired: readonly DesiredRoute[]): ObjectStatus[] {

@@ -1,13 +1,14 @@
 /** The fake kernel passes the contract that the real one passes (test/kernel/iproute2.test.ts), and can be killed anywhere. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAddress, formatCidr, parseCidr } from '#core/address/index.ts';
+import { parseCidr } from '#core/address/index.ts';
 import { driverContract } from './contract-test.ts';
 import {
   blackhole,
   desiredLinks,
   linkRoute,
   refusals,
+  seenText,
   vethLink,
   viaRoute,
   type World,
@@ -66,6 +67,12 @@ function makeWorld(): Promise<World> {
         link,
       }),
     ),
+    addUplink: act(() => {
+      kernel.addLink('up1');
+      kernel.setUp('up1', true);
+      kernel.addAddress('up1', '192.168.1.1/24');
+      kernel.addAddress('up1', 'fd98::1/64');
+    }),
     deleteRoute: act((cidr: string) => kernel.deleteRoute(parseCidr(cidr))),
     seen: () =>
       Promise.resolve(
@@ -82,11 +89,7 @@ function makeWorld(): Promise<World> {
         kernel
           .routes()
           .filter(({ protocol }) => (protocol === '82') === ours)
-          .map(({ cidr, type, via, link, source }) => {
-            const where =
-              type === 'blackhole' ? type : via === null ? `dev ${link ?? ''}` : `via ${formatAddress(via)}`;
-            return `${formatCidr(cidr)} ${where}${source === null ? '' : ` src ${formatAddress(source)}`}`;
-          })
+          .map(seenText)
           .sort(),
       ),
     seenInside: (netns, ifname) =>

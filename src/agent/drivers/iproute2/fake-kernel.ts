@@ -15,13 +15,15 @@ import {
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Cancel } from '#core/ports.ts';
-import type { HostFacts } from '../../ports.ts';
+import type { Hop, HostFacts, Neighbour } from '../../ports.ts';
 import type { DumpedAddress, DumpedLink, DumpedRoute } from './dump.ts';
 
 export interface FakeLink {
   readonly index: number;
   readonly name: string;
   up: boolean;
+  /** Whether the other end of the wire is there. */
+  carrier: boolean;
   mtu: number;
   alias: string;
   group: string;
@@ -46,6 +48,7 @@ export class FakeKernel {
   readonly #links = new Map<string, FakeLink>();
   readonly #namespaces = new Map<string, FakeNetns>();
   #routes: DumpedRoute[] = [];
+  readonly #neighbours = new Map<string, Neighbour>();
   #listeners = new Set<(what: 'network' | 'rules') => void>();
   #nextIndex = 1;
   #nextInode = 4_026_532_000;
@@ -64,8 +67,9 @@ export class FakeKernel {
   }
 
   dump(): DumpedLink[] {
-    return this.links().map(({ index, name, up, mtu, alias, group, master, addresses }) => {
-      return { index, name, up, mtu, alias, group, master, addresses: [...addresses] };
+    return this.links().map(({ index, name, up, carrier, mtu, alias, group, master, addresses }) => {
+      const running = up && carrier;
+      return { index, name, up, running, mtu, alias, group, master, addresses: [...addresses] };
     });
   }
 
@@ -83,11 +87,16 @@ export class FakeKernel {
 
   facts(): HostFacts {
     return {
-      links: this.links().map(({ name, mtu, up, addresses }) => ({
+      links: this.dump().map(({ name, mtu, up, running, addresses }) => ({
         name,
         mtu,
         up,
-        addresses: addresses.map(({ address, length }) => ({ address, length })),
+        running,
+        addresses: addresses.map(({ address, length, duplicate }) => ({
+          address,
+          length,
+          ...(duplicate ? { duplicate } : {}),
+        })),
       })),
       defaultRoutes: this.#routes
         .filter((route) => route.type === 'unicast' && route.cidr.length === 0 && route.link !== null)
@@ -140,6 +149,7 @@ export class FakeKernel {
       index,
       name,
       up: false,
+      carrier: true,
       mtu,
       alias: '',
       group,
@@ -169,9 +179,39 @@ export class FakeKernel {
     link.up = up;
     if (!up) {
       link.addresses = link.addresses.filter(({ address }) => address.family === 4);
-      this.#routes = this.#routes.filter((route) => route.link !== name);
+      this.#routes = this.#routes.flatMap((route) => {
+        const hops = route.hops.filter((hop) => hop.link !== name);
+        const gone = route.link === name || (hops.length === 0 && route.hops.length > 0);
+        return gone ? [] : [hops.length === route.hops.length ? route : { ...route, hops }];
+      });
     }
     this.tell('network');
+  }
+
+  /** The wire is pulled, or put back: routes stay. */
+  setCarrier(name: string, carrier: boolean): void {
+    this.#link(name).carrier = carrier;
+    this.tell('network');
+  }
+
+  /** Another host answers for an IPv6 address of ours. */
+  setDuplicate(name: string, text: string): void {
+    const link = this.#link(name);
+    link.addresses = link.addresses.map((have) =>
+      formatAddress(have.address) === text ? { ...have, duplicate: true } : have,
+    );
+    this.tell('network');
+  }
+
+  /** Whether somebody answers on a link; what the kernel shows of it from then on. */
+  setNeighbour(text: string, state: Neighbour['state']): void {
+    const address = parseAddress(text);
+    const link = this.#onLink(address) ?? 'lo';
+    this.#neighbours.set(text, { address, link, state });
+  }
+
+  neighbours(): readonly Neighbour[] {
+    return [...this.#neighbours.values()];
   }
 
   addAddress(name: string, text: string, options: { scope?: string; metric?: number } = {}): void {
@@ -184,6 +224,7 @@ export class FakeKernel {
       address,
       length,
       scope: options.scope ?? 'global',
+      duplicate: false,
       metric: options.metric ?? null,
     });
     this.tell('network');
@@ -202,10 +243,18 @@ export class FakeKernel {
 
   /** Refuses as the kernel does: a link that is missing or down, a next hop or source out of reach, a key that is taken. */
   addRoute(
-    route: Omit<DumpedRoute, 'link' | 'links' | 'table' | 'scope'> & { readonly link?: string | null },
+    route: Omit<DumpedRoute, 'link' | 'hops' | 'table' | 'scope'> & {
+      readonly link?: string | null;
+      readonly hops?: readonly Hop[];
+    },
   ): void {
     let link = route.link ?? null;
-    if (route.type === 'unicast') {
+    const hops = (route.hops ?? []).map((hop) => ({ via: hop.via, link: hop.link ?? this.#onLink(hop.via) }));
+    for (const hop of hops) {
+      if (hop.link === null) throw refused('Nexthop has invalid gateway.');
+      if (!this.#link(hop.link).up) throw refused('Device for nexthop is not up.');
+    }
+    if (route.type === 'unicast' && hops.length === 0) {
       if (route.via !== null) link ??= this.#onLink(route.via);
       if (link === null) throw refused('Nexthop has invalid gateway.');
       if (!this.#links.has(link)) throw refused(`Cannot find device "${link}"`);
@@ -215,8 +264,20 @@ export class FakeKernel {
     if (this.#routes.some((have) => have.metric === route.metric && equalCidr(have.cidr, route.cidr))) {
       throw refused('File exists');
     }
-    this.#routes.push({ ...route, link, links: [], table: 'main', scope: 'global' });
+    this.#routes.push({ ...route, link, hops, table: 'main', scope: 'global' });
     this.tell('network');
+  }
+
+  /** As a whole: what stood stays when the new one is refused. */
+  replaceRoute(route: Parameters<FakeKernel['addRoute']>[0]): void {
+    const before = this.#routes;
+    this.deleteRoute(route.cidr, route.protocol);
+    try {
+      this.addRoute(route);
+    } catch (error) {
+      this.#routes = before;
+      throw error;
+    }
   }
 
   deleteRoute(cidr: Cidr, protocol?: string): void {

@@ -1,15 +1,23 @@
 /** Which routes are meant and whether one in the kernel is the wanted one: pure decisions from one dump. */
 import { type Address, equalAddress, formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
-import { ROUTE_METRIC6 } from '../../owned.ts';
-import type { DesiredRoute, ObjectStatus } from '../../ports.ts';
+import { ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
+import type { DesiredRoute, ForeignRoute, Hop, ObjectStatus } from '../../ports.ts';
 import type { DumpedRoute } from './dump.ts';
 
 /** Name of a route in changes, failures and status: `10.1.1.27/32 dev rom0123456789`. */
 export function routeText(route: DesiredRoute): string {
   const cidr = formatCidr(route.cidr);
   if (route.kind === 'link') return `${cidr} dev ${route.link}`;
-  return route.kind === 'via' ? `${cidr} via ${formatAddress(route.via)}` : `${cidr} blackhole`;
+  return route.kind === 'via' ? `${cidr} ${hopsText(route.hops)}` : `${cidr} ${route.kind}`;
+}
+
+/** In an order of its own, so that the same next hops are the same text. */
+function hopsText(hops: readonly { readonly via: Address | null; readonly link: string | null }[]): string {
+  return hops
+    .map(({ via, link }) => (via === null ? `dev ${link ?? ''}` : `via ${formatAddress(via)}`))
+    .sort()
+    .join(' ');
 }
 
 /**
@@ -57,11 +65,25 @@ export function keyedDump(dump: readonly DumpedRoute[], wanted: ReadonlyMap<stri
 }
 
 export function routeMatches(want: DesiredRoute, have: DumpedRoute): boolean {
-  if (have.links.length > 0) return false;
-  if (want.kind === 'blackhole') return have.type === 'blackhole';
+  if (want.kind !== 'via' && have.hops.length > 0) return false;
+  if (want.kind === 'blackhole' || want.kind === 'unreachable') return have.type === want.kind;
   if (have.type !== 'unicast') return false;
-  if (want.kind === 'via') return have.via !== null && equalAddress(have.via, want.via);
+  if (want.kind === 'via') return sameHops(want.hops, hopsOf(have));
   return have.via === null && have.link === want.link && sameSource(have.source, want.source);
+}
+
+function hopsOf({ via, link, hops }: DumpedRoute): DumpedRoute['hops'] {
+  return hops.length > 0 ? hops : [{ via, link }];
+}
+
+function sameHops(want: readonly Hop[], have: DumpedRoute['hops']): boolean {
+  const found = want.map((hop) =>
+    have.findIndex(
+      ({ via, link }) =>
+        via !== null && equalAddress(via, hop.via) && (hop.link === null || hop.link === link),
+    ),
+  );
+  return want.length === have.length && !found.includes(-1) && new Set(found).size === want.length;
 }
 
 function sameSource(a: Address | null, b: Address | null): boolean {
@@ -80,16 +102,31 @@ export function dumpedText(route: DumpedRoute): string {
   const cidr = formatCidr(route.cidr);
   const where = route.table === 'main' ? '' : ` table ${route.table}`;
   if (route.type !== 'unicast') return `${cidr} ${route.type}${where}`;
-  if (route.via !== null) return `${cidr} via ${formatAddress(route.via)}${where}`;
-  return `${cidr} dev ${route.link ?? route.links.join(',')}${where}`;
+  return `${cidr} ${hopsText(hopsOf(route))}${where}`;
 }
 
-export function conflictWithForeign(object: string, cause?: unknown): RomanaError {
+/** `protocol` null: unknown, because the route is gone already. */
+export function conflictWithForeign(object: string, protocol: string | null, cause?: unknown): RomanaError {
+  const [cidr = ''] = object.split(' ');
+  const whose = protocol === null ? 'Another program' : `Another program (protocol ${protocol})`;
   return new RomanaError(
-    'conflict',
-    `Another program has a route to the same prefix as "${object}"; remove that route or give it a higher metric.`,
-    isRomanaError(cause) ? { cause } : {},
+    'route_foreign',
+    `${whose} has a route to ${cidr} where "${object}" should stand; remove that route or give it a higher metric.`,
+    { details: { cidr, protocol }, ...(isRomanaError(cause) ? { cause } : {}) },
   );
+}
+
+/** Of a dump of the table `main`, whatever the metric. Not the kernel's own: those come with addresses. */
+export function foreignRoutes(
+  desired: readonly DesiredRoute[],
+  dump: readonly DumpedRoute[],
+): ForeignRoute[] {
+  const wanted = new Map(desired.map((route) => [formatCidr(route.cidr), metricOf(route)]));
+  return dump.flatMap(({ cidr, protocol, metric, table }): ForeignRoute[] => {
+    const ours = wanted.get(formatCidr(cidr));
+    if (ours === undefined || protocol === String(ROUTE_PROTOCOL) || table !== 'main') return [];
+    return protocol === 'kernel' ? [] : [{ cidr, protocol, wins: metric <= ours }];
+  });
 }
 
 /** For `inspect`: each wanted route and each that is too much, by prefix. */

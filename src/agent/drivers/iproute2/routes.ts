@@ -1,16 +1,25 @@
 /** The route driver: every route with our protocol number, in every table, is ours; all wanted ones stand in `main`. */
-import { type Address, type Cidr, formatAddress, formatCidr } from '#core/address/index.ts';
+import { type Cidr, formatAddress, formatCidr } from '#core/address/index.ts';
 import { delta } from '#core/delta/delta.ts';
 import type { RomanaError } from '#core/errors.ts';
 import type { Runner } from '../../exec.ts';
 import { ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
-import type { ApplyResult, Change, DesiredRoute, ObjectStatus, RouteDriver } from '../../ports.ts';
+import type {
+  ApplyResult,
+  Change,
+  DesiredRoute,
+  ForeignRoute,
+  Hop,
+  ObjectStatus,
+  RouteDriver,
+} from '../../ports.ts';
 import { type BatchLine, GONE, runBatch } from './batch.ts';
 import { type DumpedRoute, dumpRoutes } from './dump.ts';
 import {
   conflictWithForeign,
   dumpedKey,
   dumpedText,
+  foreignRoutes,
   keyedDump,
   keyedRoutes,
   routeMatches,
@@ -27,6 +36,7 @@ export function createRouteDriver(runner: Runner): RouteDriver {
   return {
     apply: (desired) => oneAtATime(() => apply(runner, desired)),
     inspect: (desired) => oneAtATime(() => inspect(runner, desired)),
+    foreign: (desired) => oneAtATime(() => foreign(runner, desired)),
   };
 }
 
@@ -48,7 +58,9 @@ async function apply(runner: Runner, desired: readonly DesiredRoute[]): Promise<
   ];
   if (lines.length === 0) return { changes: [], failures };
   const result = await runBatch(runner, lines);
-  for (const [owner, error] of result.failures) failures.set(owner, explain(owner, error));
+  const taken = [...result.failures.values()].some(isTaken);
+  const others = taken ? await foreign(runner, desired) : [];
+  for (const [owner, error] of result.failures) failures.set(owner, explain(owner, error, others));
   return { changes: result.changes, failures };
 }
 
@@ -63,7 +75,7 @@ function update(want: DesiredRoute, have: DumpedRoute, contested: boolean): Batc
 
 function addition(route: DesiredRoute, verb: 'add' | 'replace', action: Change['action']): BatchLine {
   return {
-    words: ['route', verb, ...routeWords(route), 'proto', protocol],
+    words: ['route', verb, 'proto', protocol, ...routeWords(route)],
     owner: routeText(route),
     change: { action, kind: 'route', object: routeText(route) },
   };
@@ -72,16 +84,23 @@ function addition(route: DesiredRoute, verb: 'add' | 'replace', action: Change['
 function routeWords(route: DesiredRoute): string[] {
   const cidr = formatCidr(route.cidr);
   const metric = route.cidr.address.family === 6 ? ['metric', String(ROUTE_METRIC6)] : [];
-  if (route.kind === 'blackhole') return ['blackhole', cidr, ...metric];
-  if (route.kind === 'via') return [cidr, ...viaWords(route.cidr, route.via), ...metric];
+  if (route.kind === 'blackhole' || route.kind === 'unreachable') return [route.kind, cidr, ...metric];
+  if (route.kind === 'via') return [cidr, ...hopsWords(route.cidr, route.hops, metric)];
   const scope = route.cidr.address.family === 4 ? ['scope', 'link'] : [];
   const source = route.source === null ? [] : ['src', formatAddress(route.source)];
   return [cidr, 'dev', route.link, ...scope, ...source, ...metric];
 }
 
+function hopsWords(cidr: Cidr, hops: readonly Hop[], metric: readonly string[]): string[] {
+  const [only] = hops;
+  if (only !== undefined && hops.length === 1) return [...viaWords(cidr, only), ...metric];
+  return [...metric, ...hops.flatMap((hop) => ['nexthop', ...viaWords(cidr, hop)])];
+}
+
 /** An IPv4 route may have an IPv6 next hop; `ip` wants that said. */
-function viaWords(cidr: Cidr, via: Address): string[] {
-  return ['via', ...(via.family === cidr.address.family ? [] : ['inet6']), formatAddress(via)];
+function viaWords(cidr: Cidr, { via, link }: Hop): string[] {
+  const family = via.family === cidr.address.family ? [] : ['inet6'];
+  return ['via', ...family, formatAddress(via), ...(link === null ? [] : ['dev', link])];
 }
 
 /** Names the protocol, so that the kernel passes over a foreign route of the same prefix. */
@@ -93,7 +112,8 @@ function removal(route: DumpedRoute, action: Change['action']): BatchLine {
       'del',
       ...(route.type === 'unicast' ? [] : [route.type]),
       formatCidr(route.cidr),
-      ...(route.via === null ? [] : viaWords(route.cidr, route.via)),
+      // Of several next hops none is named: all go.
+      ...(route.via === null ? [] : viaWords(route.cidr, { via: route.via, link: null })),
       ...(route.type === 'unicast' && route.link !== null ? ['dev', route.link] : []),
       'proto',
       protocol,
@@ -112,9 +132,23 @@ async function contestedKeys(runner: Runner): Promise<Set<string>> {
   return new Set(all.filter((route) => route.protocol !== protocol).map(dumpedKey));
 }
 
-function explain(object: string, error: RomanaError): RomanaError {
-  if (!error.message.includes('File exists')) return error;
-  return conflictWithForeign(object, error);
+async function foreign(runner: Runner, desired: readonly DesiredRoute[]): Promise<readonly ForeignRoute[]> {
+  const families = new Set(desired.map(({ cidr }) => cidr.address.family));
+  const dumps = await Promise.all(
+    [...families].map((family) => dumpRoutes(runner, ['table', 'main'], undefined, family)),
+  );
+  return foreignRoutes(desired, dumps.flat());
+}
+
+function isTaken(error: RomanaError): boolean {
+  return error.message.includes('File exists');
+}
+
+function explain(object: string, error: RomanaError, others: readonly ForeignRoute[]): RomanaError {
+  if (!isTaken(error)) return error;
+  const [prefix] = object.split(' ');
+  const other = others.find(({ cidr }) => formatCidr(cidr) === prefix);
+  return conflictWithForeign(object, other?.protocol ?? null, error);
 }
 
 async function inspect(runner: Runner, desired: readonly DesiredRoute[]): Promise<ObjectStatus[]> {
