@@ -14,12 +14,22 @@ export class Process {
   readonly ended: Promise<string>;
   #end: string | undefined;
 
-  constructor(name: string, argv: readonly string[], logFile: string) {
+  constructor(
+    name: string,
+    argv: readonly string[],
+    logFile: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.name = name;
     this.#logFile = logFile;
     const log = openSync(logFile, 'a');
     // a session of its own: Ctrl-C in the terminal must reach the lab alone
-    const options = { env: environment, cwd: '/', detached: true, stdio: ['ignore', log, log] } as const;
+    const options = {
+      env: { ...environment, ...env },
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+    } as const;
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...argv], {
       ...options,
       stdio: [...options.stdio],
