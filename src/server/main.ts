@@ -13,9 +13,11 @@ import { openPki, type Pki } from './pki/files.ts';
 import { ReclaimLoop, recordedEndpoints, reportedEndpoints } from './reclaim.ts';
 import { openStore } from './restored.ts';
 import { Comparison } from './services/comparison.ts';
+import { FabricReports } from './services/fabric-reports.ts';
 import { createServices } from './services/index.ts';
 import { releaseLeak } from './services/ipam-check.ts';
 import { WatchHub } from './watch/hub.ts';
+import { WithdrawalLoop } from './withdrawal.ts';
 
 export interface RunningServer {
   /** Addresses and real ports. */
@@ -87,6 +89,7 @@ export async function runServer(
     await auth.prune();
     const hub = new WatchHub({ store, clock, timers: systemTimers });
     const comparison = new Comparison(() => clock.monotonic());
+    const fabric = new FabricReports();
     const services = createServices({
       store,
       clock,
@@ -95,6 +98,7 @@ export async function runServer(
       log,
       version,
       comparison,
+      fabric,
     });
     const steady = clock.now() - clock.monotonic();
     const reclaim = new ReclaimLoop({
@@ -105,6 +109,7 @@ export async function runServer(
       sources: [recordedEndpoints(store), reportedEndpoints(store, comparison)],
       release: (tx, leak) => releaseLeak(tx, leak, Math.round(steady + clock.monotonic())),
     });
+    const withdrawal = new WithdrawalLoop({ store, clock, timers: systemTimers, log, reports: fabric });
     const http = await startHttp(
       { store, services, hub, auth, pki, clock, log, version, reclaim },
       config.listen,
@@ -118,6 +123,7 @@ export async function runServer(
       throw error;
     }
     reclaim.start();
+    withdrawal.start();
     log.info({ listening: http.listening, revision: store.position().revision }, 'server runs');
     let stopped: Promise<void> | undefined;
     return {
@@ -125,6 +131,7 @@ export async function runServer(
       clientFile,
       stop() {
         reclaim.stop();
+        withdrawal.stop();
         stopped ??= http.stop(graceMs).then(() => {
           store.close();
           log.info({}, 'server stopped');

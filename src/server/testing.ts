@@ -4,6 +4,7 @@ import type { Cancel, Log, Random, Timers } from '#core/ports.ts';
 import type { Store } from '#store/port.ts';
 import { type ManualClock, type TestStore, testStore } from '#store/testing.ts';
 import { actorOf, type Caller } from './caller.ts';
+import { FabricReports } from './services/fabric-reports.ts';
 import { createServices, type Services } from './services/index.ts';
 
 export const admin: Caller = { kind: 'token', name: 'root', role: 'admin' };
@@ -64,6 +65,7 @@ export interface World {
   readonly services: Services;
   readonly clock: ManualClock;
   readonly random: Random;
+  readonly fabric: FabricReports;
   /** Closes the store and opens it again, as a restart of the server does. */
   restart(): World;
   /** Marks the host as joined, as authentication does. */
@@ -74,12 +76,14 @@ export interface World {
 export function world(base: TestStore = testStore(), random: Random = countingRandom()): World {
   const store = base.open();
   const { clock } = base;
-  const services = createServices({ store, clock, random, log: silentLog, version: 'test' });
+  const fabric = new FabricReports();
+  const services = createServices({ store, clock, random, log: silentLog, version: 'test', fabric });
   return {
     store,
     services,
     clock,
     random,
+    fabric,
     restart() {
       store.close();
       return world(base, random);

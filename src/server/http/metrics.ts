@@ -59,6 +59,9 @@ export function createMetrics(sources: Sources): Metrics {
   gauge('hosts_behind', 'Joined hosts that have not applied the newest revision', async (self) => {
     self.set(await sources.hostsBehind());
   });
+  gauge('hosts_lost', 'Hosts that nobody on their link reaches; routes to them are withdrawn', (self) => {
+    self.set(sources.store.read((tx) => tx.list('host').filter(({ value }) => value.lost === true).length));
+  });
   const objects = new Gauge({
     name: 'romana_server_objects',
     help: 'Objects by kind',
