@@ -15,6 +15,7 @@ import {
   ofFamily,
 } from './bird-text.ts';
 import { type DeviceSecrets, passwordLine, staticRoutes } from './device-routes.ts';
+import { isLinkLocal } from './frr-text.ts';
 
 const families: readonly Family[] = [4, 6];
 
@@ -65,10 +66,6 @@ function routeLine({ cidr, nextHops }: PlannedRoute): string {
       `via ${formatAddress(address)}${link !== null && isLinkLocal(address) ? ` dev ${birdQuote(link)}` : ''}`,
   );
   return `  route ${formatCidr(cidr)} ${ways.length === 0 ? 'blackhole' : ways.join(' ')};`;
-}
-
-function isLinkLocal({ family, w0 }: Address): boolean {
-  return family === 6 && w0 >>> 22 === 0xfe80 >>> 6;
 }
 
 function bgpLines(name: string, bgp: DeviceBgpIntent, secrets: DeviceSecrets): string[] {

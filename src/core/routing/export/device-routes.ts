@@ -1,4 +1,5 @@
 /** What every device configuration has to decide alike: which routes are static, and what stands for a secret that Romana does not have. */
+import { equalCidr } from '../../address/index.ts';
 import type { BgpNeighbour, DeviceRouting, PlannedRoute } from '../model.ts';
 
 /** The passwords of a device's sessions. The control plane has none: without one given here, a comment says where it belongs. */
@@ -10,7 +11,12 @@ export interface DeviceSecrets {
  * Where BGP brings the routes, only what the device drops is static: its own aggregates, and the networks that it originates. Else all.
  */
 export function staticRoutes({ bgp, routes }: DeviceRouting): readonly PlannedRoute[] {
-  return bgp === null ? routes : routes.filter(({ nextHops }) => nextHops.length === 0);
+  if (bgp === null) return routes;
+  const dropped = routes.filter(({ nextHops }) => nextHops.length === 0);
+  const originated = bgp.originate
+    .filter((cidr) => !dropped.some((route) => equalCidr(route.cidr, cidr)))
+    .map((cidr): PlannedRoute => ({ cidr, nextHops: [], why: { kind: 'own' } }));
+  return [...dropped, ...originated];
 }
 
 export function passwordLine(
