@@ -1,10 +1,9 @@
 /** Hosts: their underlay addresses, their place in the topology and their host ids. */
 import type { Host, HostChange, HostDeletion } from '#contract/model.ts';
-import { containsAddress, formatCidr, hostRoute, parseAddress, parseCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { powerOfTwo } from '#core/plan/index.ts';
 import { checkGuard } from '#store/guard.ts';
-import type { ReadTx, Tx } from '#store/port.ts';
+import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { forgetEmptyIds } from './empty-ids.ts';
 import { bgpKind, type FabricReports } from './fabric-reports.ts';
@@ -21,10 +20,10 @@ import {
   letGoHostIds,
   rememberHost,
 } from './host-ids.ts';
+import { demandUplinks, letGoAddresses, statedLinks, takeAddresses } from './host-links.ts';
 import { idBefore, lastPlaceOf, placedByLabels, rememberPlace, replaced, standingFor } from './host-place.ts';
 import { demandStaying, type HostEnds } from './host-state.ts';
 import type { HostStatuses } from './host-status.ts';
-import { underlay } from './ids.ts';
 import { settleWait } from './incarnation.ts';
 import { forgetReturningIds } from './returning-ids.ts';
 import type { ReuseBarrier } from './reuse.ts';
@@ -35,10 +34,8 @@ import {
   demandLayout,
   demandSame,
   differing,
-  insideNetwork,
   must,
   networksOf,
-  rangesOf,
 } from './shared.ts';
 import { hostAdded, hostRemoved } from './sharing.ts';
 import { growthIn, networksAt, topologyOf } from './topology.ts';
@@ -62,7 +59,7 @@ export function hostEnds(ctx: Context, barrier: ReuseBarrier, growth: Growth): H
       endForeign(tx, host, ctx.steadyNow());
       rememberPlace(tx, host);
       letGoHostIds(tx, host);
-      for (const address of host.addresses) tx.letGo(underlay, address);
+      letGoAddresses(tx, host);
       for (const kind of ['_host', '_status', generationKind, growingKind, bgpKind] as const) {
         if (tx.row(kind, host.name) !== undefined) tx.delete(kind, host.name);
       }
@@ -196,7 +193,11 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: Readon
   const existing = tx.get('host', name);
   if (existing !== undefined) {
     demandStaying(existing);
-    const fields = differing(existing, { addresses, labels });
+    const links = { uplinks: undefined, asn: undefined, ...statedLinks(body) };
+    const fields = differing(
+      { uplinks: undefined, asn: undefined, ...existing },
+      { addresses, labels, ...links },
+    );
     const { group: first, groups = [{ path: first }] } = existing;
     if (body.group !== null && !groups.some(({ path }) => path === body.group)) fields.push('group');
     if (allocatorOf(tx, name) !== allocator) fields.push('allocator');
@@ -208,7 +209,9 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: Readon
   }
   const before = lastPlaceOf(tx, name);
   const { pinned, ...standing } = standingFor(tx, labels, { group: body.group, listed, before });
-  takeAddresses(tx, name, addresses);
+  const links = statedLinks(body);
+  takeAddresses(tx, { name, addresses, ...links });
+  demandUplinks(tx, { name, ...standing, ...links });
   rememberHost(tx, name, {
     allocator,
     growth: body.growth === undefined ? growthIn(topologyOf(tx), standing) : powerOfTwo(body.growth),
@@ -229,6 +232,7 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: Readon
     labels,
     ids,
     reservations,
+    ...links,
     joined: false,
     ...born(ctx),
   });
@@ -238,55 +242,25 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: Readon
 
 /** Other labels may ask for another group: a host without endpoints whose agent cannot hold any moves there. */
 export function changeHost(tx: Tx, old: Host, change: HostChange): Host {
-  const next = { ...old, addresses: change.addresses ?? old.addresses, labels: change.labels ?? old.labels };
-  if (differing(old, next).length === 0) return old;
-  for (const address of old.addresses) tx.letGo(underlay, address);
-  takeAddresses(tx, old.name, next.addresses);
-  return tx.put('host', old.name, placedByLabels(tx, old.name) ? replaced(tx, next) : next);
+  const { uplinks: oldUplinks, asn: oldAsn, ...rest } = old;
+  const next: Host = {
+    ...rest,
+    addresses: change.addresses ?? old.addresses,
+    labels: change.labels ?? old.labels,
+    ...statedLinks({
+      uplinks: change.uplinks ?? oldUplinks,
+      asn: change.asn === undefined ? oldAsn : change.asn,
+    }),
+  };
+  const fields = differing({ uplinks: undefined, asn: undefined, ...old }, next);
+  if (fields.length === 0 && next.uplinks === oldUplinks && next.asn === oldAsn) return old;
+  letGoAddresses(tx, old);
+  takeAddresses(tx, next);
+  const placed = placedByLabels(tx, old.name) ? replaced(tx, next) : next;
+  demandUplinks(tx, placed);
+  return tx.put('host', old.name, placed);
 }
 
 function holds(host: Host, network: string, id: number): Host['ids'][number] | undefined {
   return host.ids.find((entry) => entry.network === network && entry.id === id);
-}
-
-const unusable = ['0.0.0.0/8', '224.0.0.0/3', '::/128', 'ff00::/8'].map(parseCidr);
-
-/** Underlay addresses: one per family, of one host only, outside every network, able to be a next hop. */
-function takeAddresses(tx: Tx, host: string, addresses: readonly string[]): void {
-  const parsed = addresses.map(parseAddress);
-  if (new Set(parsed.map(({ family }) => family)).size !== parsed.length) {
-    throw new RomanaError('input_invalid', `Host ${host} may have only one address of each family.`, {
-      details: { path: 'addresses' },
-    });
-  }
-  for (const [index, address] of parsed.entries()) {
-    const text = addresses[index]!;
-    if (unusable.some((range) => containsAddress(range, address))) {
-      throw new RomanaError(
-        'input_invalid',
-        `${text} cannot be a host's own address; give a unicast address.`,
-        {
-          details: { path: `addresses.${index}` },
-        },
-      );
-    }
-    demandUnderlay(tx, text);
-    const other = tx.holderOf(underlay, text);
-    if (other !== undefined && other !== host) {
-      throw new RomanaError('already_exists', `The address ${text} belongs to host ${other}.`, {
-        details: { path: `addresses.${index}`, host: other },
-      });
-    }
-    tx.hold(underlay, text, host);
-  }
-}
-
-function demandUnderlay(tx: ReadTx, text: string): void {
-  const network = insideNetwork(rangesOf(tx), hostRoute(parseAddress(text)));
-  if (network === undefined) return;
-  throw new RomanaError(
-    'network_overlap',
-    `The host's own address ${text} lies in network ${network.name} (${formatCidr(network.cidr)}), which is for endpoints.`,
-    { details: { address: text, network: network.name } },
-  );
 }

@@ -4,6 +4,7 @@ import {
   addressPlan,
   type Cidr,
   containsCidr,
+  formatAddress,
   formatCidr,
   hostRoute,
   parseAddress,
@@ -15,6 +16,7 @@ import { checkGuard } from '#store/guard.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocatorOf, firstHostId, letGoHostIds } from './host-ids.ts';
+import { devicesOf, ownAddresses } from './host-links.ts';
 import { idSpace, takeIdIfAny } from './ids.ts';
 import { noteNumbers } from './promotion.ts';
 import { demandReserved, usersOf } from './reservations.ts';
@@ -156,9 +158,14 @@ function demandApart(tx: ReadTx, cidr: Cidr): void {
     refuse(`network ${other.name} (${formatCidr(other.cidr)})`, { network: other.name });
   }
   for (const { value: host } of tx.list('host')) {
-    const address = host.addresses.find((text) => containsCidr(cidr, hostRoute(parseAddress(text))));
+    const address = ownAddresses(host).find((text) => containsCidr(cidr, hostRoute(parseAddress(text))));
     if (address !== undefined)
       refuse(`the address ${address} of host ${host.name}`, { host: host.name, address });
+  }
+  for (const { device } of devicesOf(topologyOf(tx)).values()) {
+    const address = device.addresses.find((own) => containsCidr(cidr, hostRoute(own)));
+    if (address !== undefined)
+      refuse(`the address ${formatAddress(address)} of device ${device.name}`, { device: device.name });
   }
   // All endpoints: slow with very many, but networks are made rarely and a missed one would be a hole in the isolation.
   for (const { key, value } of tx.list('endpoint')) {

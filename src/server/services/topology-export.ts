@@ -8,13 +8,14 @@ import type { ReadTx } from '#store/port.ts';
 import { allocatorOf, growthOf } from './host-ids.ts';
 import { networksOf } from './shared.ts';
 import { growthIn, nameOf, partOf, type Tree, topologyOf, treesOf } from './topology.ts';
+import { fileStated, fileUplink, isEmpty } from './topology-fabric.ts';
 
 export function exportFile(tx: ReadTx): ExportedFile {
   const trees = topologyOf(tx);
   const hosts = tx.list('host').map(({ value }) => value);
   const listed = (wanted: (host: Host) => boolean): Record<string, unknown>[] =>
     hosts.filter(wanted).map((host) => {
-      const { name, addresses, labels } = host;
+      const { name, addresses, labels, uplinks, asn } = host;
       const growth = roomFor(tx, host);
       return {
         name,
@@ -22,20 +23,22 @@ export function exportFile(tx: ReadTx): ExportedFile {
         ...(Object.keys(labels).length === 0 ? {} : { labels }),
         allocator: allocatorOf(tx, name),
         ...(growth === growthIn(trees, host) ? {} : { growth }),
+        ...(uplinks === undefined ? {} : { uplinks: uplinks.map(fileUplink) }),
+        ...(asn === undefined ? {} : { asn }),
       };
     });
   const map = (topology: string, groups: Tree['groups'], above: string): Record<string, unknown>[] =>
-    groups.map(({ groups: children, ...group }) => {
+    groups.map(({ groups: children, fabric, devices, ...group }) => {
       const path = above === '' ? group.name : `${above}/${group.name}`;
       const here = listed((host) => pathIn(host, topology) === path);
       return {
         ...group,
+        ...fileStated({ fabric, devices }),
         ...(children === undefined ? {} : { groups: map(topology, children, path) }),
         ...(here.length === 0 ? {} : { hosts: here }),
       };
     });
-  const { networks, slots, groups, further } = trees;
-  const none = groups.length === 0 && slots === undefined && networks === undefined && further === undefined;
+  const none = isEmpty(trees) && trees.further === undefined;
   return {
     networks: tx.list('network').map(({ value }) => ({
       name: value.name,
@@ -52,6 +55,7 @@ export function exportFile(tx: ReadTx): ExportedFile {
           name: nameOf(tree),
           ...(tree.networks === undefined ? {} : { networks: tree.networks }),
           ...(tree.slots === undefined ? {} : { slots: tree.slots }),
+          ...fileStated(tree),
           map: map(nameOf(tree), tree.groups, ''),
         })),
     hosts: listed(({ group, groups: all = [] }) => group === null && all.every(({ path }) => path === '')),

@@ -7,6 +7,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Network } from '#contract/model.ts';
+import { storedUplink } from '#contract/routing.ts';
 import type { TopologyDiff } from '#contract/topology.ts';
 import { formatCidr, formatLayout, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
@@ -28,12 +29,14 @@ import { checkGuard } from '#store/guard.ts';
 import type { Tx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { allocatorOf } from './host-ids.ts';
+import { demandUplinksKept } from './host-links.ts';
 import { withIds } from './host-place.ts';
 import { changeHost, createHost } from './hosts.ts';
 import { changeNetwork, createNetwork } from './networks.ts';
 import { type Context, differing, must, nameSome } from './shared.ts';
 import { nameOf, storedTrees, storeTopology, type Tree, topologyOf, treesOf } from './topology.ts';
 import { exportFile, roomFor } from './topology-export.ts';
+import { isEmpty, statedAgain, storedStated } from './topology-fabric.ts';
 import { type Blocked, inTheWay } from './topology-moves.ts';
 import type { Services } from './types.ts';
 
@@ -153,6 +156,7 @@ function applyFile(tx: Tx, ctx: Context, body: Body): { changes: Change[]; block
     changes.push(...applyHost(tx, ctx, host, next.length === 1 ? path : null, placed.get(host.name)));
   }
   for (const host of file.hosts) changes.push(...applyHost(tx, ctx, host, null));
+  if (treesChanged.length > 0) demandUplinksKept(tx);
   return { changes, blocked: null };
 }
 
@@ -178,7 +182,14 @@ function changedTrees(before: readonly Tree[], next: readonly Tree[]): Change[] 
   return changes.length === 0 && !same && only !== undefined ? change(only, ['order']) : changes;
 }
 
-const empty: Tree = { groups: [], name: 'default', networks: null };
+const empty: Tree = {
+  groups: [],
+  name: 'default',
+  networks: null,
+  slots: undefined,
+  fabric: undefined,
+  devices: undefined,
+};
 
 function issue(path: Path, message: string, code: Issue['code'] = 'topology_invalid'): Issue {
   return { path, code, message };
@@ -213,12 +224,13 @@ function asFileNetwork({ name, cidr, layout, reserved }: Network): FileNetwork {
 
 function storedTree(topology: FileTopology): Tree {
   const plain = (groups: readonly FileGroup[]): Tree['groups'] =>
-    groups.map(({ name, assignment, size, slots, growth, groups: children }) => ({
+    groups.map(({ name, assignment, size, slots, growth, fabric, devices, groups: children }) => ({
       name,
       ...(Object.keys(assignment).length === 0 ? {} : { assignment }),
       ...(size === undefined ? {} : { size }),
       ...(slots === undefined ? {} : { slots }),
       ...(growth === undefined ? {} : { growth }),
+      ...storedStated({ fabric, devices }),
       ...(children.length === 0 ? {} : { groups: plain(children) }),
     }));
   const { name, networks, slots } = topology;
@@ -227,23 +239,27 @@ function storedTree(topology: FileTopology): Tree {
     ...(name === 'default' ? {} : { name }),
     ...(networks === null ? {} : { networks: [...networks] }),
     ...(slots === undefined ? {} : { slots }),
+    ...storedStated(topology),
   };
 }
 
-function asFileTopology({ groups, name = 'default', networks = null, slots }: Tree): FileTopology[] {
-  if (groups.length === 0 && slots === undefined && networks === null) return [];
+function asFileTopology(tree: Tree): FileTopology[] {
+  const { groups, name = 'default', networks = null, slots } = tree;
+  if (isEmpty(tree)) return [];
   const read = (list: Tree['groups']): FileGroup[] =>
-    list.map(({ name: own, assignment = {}, size, slots: room, growth, groups: children = [] }) => ({
+    list.map(({ name: own, assignment = {}, size, slots: room, growth, groups: children = [], ...more }) => ({
       at: [],
       name: own,
       assignment,
       ...(size === undefined ? {} : { size }),
       ...(room === undefined ? {} : { slots: room }),
       ...(growth === undefined ? {} : { growth }),
+      ...statedAgain(more),
       groups: read(children),
       hosts: [],
     }));
-  return [{ at: [], name, networks, groups: read(groups), ...(slots === undefined ? {} : { slots }) }];
+  const room = slots === undefined ? {} : { slots };
+  return [{ at: [], name, networks, groups: read(groups), ...room, ...statedAgain(tree) }];
 }
 
 function applyNetwork(tx: Tx, ctx: Context, network: FileNetwork, old: Network | undefined): Change[] {
@@ -284,7 +300,8 @@ function applyHost(
   path: string | null,
   listed?: ReadonlyMap<string, string>,
 ): Change[] {
-  const { name, addresses, labels, allocator, growth } = host;
+  const { name, addresses, labels, allocator, growth, asn } = host;
+  const uplinks = host.uplinks?.map(storedUplink);
   const old = tx.get('host', name);
   if (old === undefined) {
     const body = {
@@ -294,6 +311,8 @@ function applyHost(
       labels: { ...labels },
       allocator: allocator ?? 'agent',
       ...(growth === undefined ? {} : { growth }),
+      ...(uplinks === undefined ? {} : { uplinks }),
+      ...(asn === undefined ? {} : { asn }),
     };
     at(host.at, () => createHost(tx, ctx, body, listed));
     return [{ action: 'create', kind: 'host', name, fields: [] }];
@@ -315,8 +334,13 @@ function applyHost(
         'conflict',
       ),
     ]);
-  const change = { addresses: [...addresses], ...(labels === undefined ? {} : { labels: { ...labels } }) };
-  const fields = differing(old, change);
+  const change = {
+    addresses: [...addresses],
+    ...(labels === undefined ? {} : { labels: { ...labels } }),
+    ...(uplinks === undefined ? {} : { uplinks }),
+    ...(asn === undefined ? {} : { asn }),
+  };
+  const fields = differing({ uplinks: [], ...old }, change);
   if (fields.length === 0) return [];
   at(host.at, () => changeHost(tx, old, change));
   return [{ action: 'change', kind: 'host', name, fields }];

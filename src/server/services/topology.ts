@@ -23,7 +23,7 @@ import { idSpace } from './ids.ts';
 import { type KnownNetwork, networksOf } from './shared.ts';
 
 /** What is chosen; the aggregates follow from it. */
-export type Tree = Pick<Topology, 'groups' | 'name' | 'networks' | 'slots'>;
+export type Tree = Pick<Topology, 'groups' | 'name' | 'networks' | 'slots' | 'fabric' | 'devices'>;
 /** The first of several stands for itself, as where there is only one. */
 export type Trees = Tree & Pick<Topology, 'further'>;
 type Groups = Tree['groups'];
@@ -42,12 +42,14 @@ function chosenOf({ further, ...first }: Trees): Trees {
   return { ...treeOf(first), ...(further === undefined ? {} : { further }) };
 }
 
-function treeOf({ groups, name, networks, slots }: Tree): Tree {
+function treeOf({ groups, name, networks, slots, fabric, devices }: Tree): Tree {
   return {
     groups,
     ...(name === undefined ? {} : { name }),
     ...(networks === undefined ? {} : { networks }),
     ...(slots === undefined ? {} : { slots }),
+    ...(fabric === undefined ? {} : { fabric }),
+    ...(devices === undefined ? {} : { devices }),
   };
 }
 

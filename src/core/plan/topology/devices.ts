@@ -73,12 +73,10 @@ function deviceUplinkAt(r: Reading, value: unknown, at: Path): DeviceUplink | un
   const device = nameAt(r, fields['device'], [...at, 'device']);
   const local = nextHopsAt(r, fields['local'], [...at, 'local']);
   const remote = nextHopsAt(r, fields['remote'], [...at, 'remote']);
-  const families = (list: readonly Address[]): string =>
-    list
-      .map(({ family }) => family)
-      .sort()
-      .join();
-  if (local.length > 0 && remote.length > 0 && families(local) !== families(remote))
+  const has = (list: readonly Address[], family: 4 | 6): boolean =>
+    list.some((address) => address.family === family);
+  const differ = ([4, 6] as const).some((family) => has(local, family) !== has(remote, family));
+  if (local.length > 0 && remote.length > 0 && differ)
     r.refuse(at, 'local and remote need addresses of the same families.');
   return device === undefined ? undefined : { device, local, remote };
 }

@@ -20,15 +20,19 @@ export function checkFabric(r: Reading, file: TopologyFile, places: readonly Hos
   if (file.topologies === null) return;
   const devices = new Map<string, Served>();
   const fabrics = new Map<string, Fabric | null>();
-  for (const topology of file.topologies) collect(r, topology, devices, fabrics);
+  for (const topology of file.topologies) {
+    collect(r, topology, devices, fabrics);
+    for (const group of [topology, ...below(topology.groups)]) checkPeerings(r, group, topology, fabrics);
+  }
   for (const served of devices.values()) checkDevice(r, served, devices);
   const of = Map.groupBy(places, ({ host }) => host.name);
   for (const [, standing] of of) {
     const [first] = standing;
     if (first === undefined) continue;
     const { at, name, uplinks = [] } = first.host;
-    const fault = (message: string, i?: number): void =>
-      void r.refuse(i === undefined ? at : [...at, 'uplinks', i], message, 'topology_invalid');
+    const fault = (message: string, i?: number): void => {
+      r.refuse(i === undefined ? at : [...at, 'uplinks', i], message, 'topology_invalid');
+    };
     const where = standing.flatMap(({ topology, path }) => (topology === null ? [] : [{ topology, path }]));
     for (const [i, uplink] of uplinks.entries())
       for (const message of uplinkFaults(uplink, where, (device) => devices.get(device)))
@@ -42,11 +46,31 @@ export function checkFabric(r: Reading, file: TopologyFile, places: readonly Hos
   }
 }
 
+function below(groups: readonly FileGroup[]): FileGroup[] {
+  return groups.flatMap((group) => [group, ...below(group.groups)]);
+}
+
+function checkPeerings(
+  r: Reading,
+  { at, fabric }: Pick<FileGroup, 'at' | 'fabric'>,
+  { name }: FileTopology,
+  fabrics: ReadonlyMap<string, Fabric | null>,
+): void {
+  if (fabric?.kind !== 'vpc') return;
+  for (const [i, { group }] of fabric.peerings.entries())
+    if (group === '' || !fabrics.has(`${name} ${group}`))
+      r.refuse(
+        [...at, 'fabric', 'peerings', i, 'group'],
+        `There is no group ${group} in this topology.`,
+        'topology_invalid',
+      );
+}
+
 /** Of a stored topology as well as of a file. */
 export interface ServedDevice {
   readonly topology: string;
   readonly path: string;
-  readonly device: Pick<FileDevice, 'addresses' | 'links'>;
+  readonly device: Pick<FileDevice, 'name' | 'addresses' | 'links'>;
 }
 
 /** What keeps a host that stands there from this link. */
@@ -123,7 +147,9 @@ function checkDevice(
   devices: ReadonlyMap<string, Served>,
 ): void {
   const { at, name, addresses, uplinks, asn, routerId, links } = device;
-  const fault = (where: Path, message: string): void => void r.refuse(where, message, 'topology_invalid');
+  const fault = (where: Path, message: string): void => {
+    r.refuse(where, message, 'topology_invalid');
+  };
   if (fabric?.kind === 'bgp') {
     if (asn === null) fault(at, `Device ${name} speaks BGP; give it an asn.`);
     if (routerId === null && !addresses.some(({ family }) => family === 4))

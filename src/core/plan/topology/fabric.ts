@@ -9,6 +9,8 @@ import {
   type FabricKind,
   l2Default,
   type VpcFabric,
+  type VpcPeering,
+  vpcDefaults,
 } from '../../routing/fabric.ts';
 import {
   booleanAt,
@@ -83,7 +85,7 @@ const keys: Readonly<Record<FabricKind, readonly string[]>> = {
     'aggregate',
     'direct',
   ],
-  vpc: ['kind', 'region', 'vpc', 'provider', 'routeTables', 'budget', 'endpoint'],
+  vpc: ['kind', 'region', 'vpc', 'provider', 'routeTables', 'budget', 'endpoint', 'subnet', 'peerings'],
 };
 
 /** RFC 6793; 0 and the last are reserved. */
@@ -194,42 +196,39 @@ function communityAt(r: Reading, value: unknown, at: Path): string | undefined {
 }
 
 function vpcAt(r: Reading, fields: Fields, at: Path): VpcFabric | undefined {
-  const matching = (
-    key: string,
-    value: unknown,
-    path: Path,
-    form: RegExp,
-    like: string,
-  ): string | undefined => {
-    const text = textAt(r, value, path, 255);
-    if (text === undefined || form.test(text)) return text;
-    return r.refuse(path, `${JSON.stringify(text)} is no ${key}; write it like ${like}.`);
-  };
-  const region = matching(
-    'region',
-    fields['region'],
-    [...at, 'region'],
-    /^[a-z0-9][-a-z0-9]{1,31}$/,
-    'eu-west-1',
-  );
-  const vpc = matching('vpc', fields['vpc'], [...at, 'vpc'], /^vpc-[0-9a-z]{1,32}$/, 'vpc-0a1b2c3d');
+  const text = (key: string, form: RegExp, like: string): string | undefined =>
+    likeAt(r, fields[key], [...at, key], form, like);
+  const optional = (key: string, form: RegExp, like: string): string | null =>
+    fields[key] === undefined || fields[key] === null ? null : (text(key, form, like) ?? null);
+  const region = text('region', /^[a-z0-9][-a-z0-9]{1,31}$/, 'eu-west-1');
+  const vpc = text('vpc', /^vpc-[0-9a-z]{1,32}$/, 'vpc-0a1b2c3d');
   oneOfAt(r, fields['provider'], [...at, 'provider'], ['aws']);
-  const endpoint =
-    fields['endpoint'] === undefined || fields['endpoint'] === null
-      ? null
-      : matching(
-          'endpoint',
-          fields['endpoint'],
-          [...at, 'endpoint'],
-          /^https?:\/\/[^\s]+$/,
-          'https://ec2.example',
-        );
-  const routeTables = listAt(r, fields['routeTables'], [...at, 'routeTables'], 200).flatMap((text, i) =>
-    present(matching('route table', text, [...at, 'routeTables', i], /^rtb-[0-9a-z]{1,32}$/, 'rtb-0a1b2c3d')),
+  const endpoint = optional('endpoint', /^https?:\/\/[^\s]+$/, 'https://ec2.example.org');
+  const subnet = optional('subnet', /^subnet-[0-9a-z]{1,32}$/, 'subnet-0a1b2c3d');
+  const routeTables = listAt(r, fields['routeTables'], [...at, 'routeTables'], 200).flatMap((value, i) =>
+    present(likeAt(r, value, [...at, 'routeTables', i], /^rtb-[0-9a-z]{1,32}$/, 'rtb-0a1b2c3d')),
   );
-  const budget = integerAt(r, fields['budget'], [...at, 'budget'], 1, 1000) ?? null;
-  if (region === undefined || vpc === undefined || endpoint === undefined) return undefined;
-  return { kind: 'vpc', provider: 'aws', region, vpc, routeTables, budget, endpoint };
+  const peerings = listAt(r, fields['peerings'], [...at, 'peerings'], 256).flatMap((value, i) =>
+    present(peeringAt(r, value, [...at, 'peerings', i])),
+  );
+  const budget = integerAt(r, fields['budget'], [...at, 'budget'], 1, 1000) ?? vpcDefaults.budget;
+  if (region === undefined || vpc === undefined) return undefined;
+  return { ...vpcDefaults, region, vpc, routeTables, budget, endpoint, subnet, peerings };
+}
+
+function peeringAt(r: Reading, value: unknown, at: Path): VpcPeering | undefined {
+  const fields = fieldsAt(r, value, at, ['group', 'connection']);
+  if (fields === undefined) return undefined;
+  const group = textAt(r, fields['group'], [...at, 'group'], 1024);
+  const form = /^[a-z]{2,12}-[0-9a-z]{1,32}$/;
+  const connection = likeAt(r, fields['connection'], [...at, 'connection'], form, 'pcx-0a1b2c3d');
+  return group === undefined || connection === undefined ? undefined : { group, connection };
+}
+
+function likeAt(r: Reading, value: unknown, path: Path, form: RegExp, like: string): string | undefined {
+  const text = textAt(r, value, path, 255);
+  if (text === undefined || form.test(text)) return text;
+  return r.refuse(path, `${JSON.stringify(text)} is not of the form ${like}.`);
 }
 
 function present<T>(value: T | undefined): T[] {

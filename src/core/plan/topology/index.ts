@@ -12,6 +12,7 @@ import { planTopology, type TopologyPlan } from './plan.ts';
 import { readTopology } from './read.ts';
 import type { Issue, TopologyFile } from './types.ts';
 
+export { type ServedDevice, uplinkFaults } from './fabric-check.ts';
 export { fitsReservation } from './growth.ts';
 export { hostIdsOf } from './host-ids.ts';
 export { listedHosts } from './hosts.ts';
