@@ -1,0 +1,63 @@
+/**
+ * Which devices the routes of a host go over, where its BGP daemon writes no routes: those whose session is up. Pure.
+ *
+ * 1. When no session of a family is up, or the daemon does not answer, the last ones stay: whoever forwards may well outlive who speaks.
+ * 2. A session that brings no prefix leads nowhere.
+ */
+import { type Daemon, daemons } from '#core/routing/fabric.ts';
+import type { BgpPeer } from '#core/routing/model.ts';
+import type { SpeakerStatus } from '../speaker.ts';
+
+/** Names of devices by family, sorted; empty: not known yet, so all of them. */
+export interface Following {
+  readonly 4: readonly string[];
+  readonly 6: readonly string[];
+}
+export const nobody: Following = { 4: [], 6: [] };
+
+export interface SavedBgp {
+  /** Null: nothing of ours is announced by any. */
+  readonly daemon: Daemon | null;
+  readonly following: Following;
+}
+
+export function followed(last: Following, peers: readonly BgpPeer[], status: SpeakerStatus): Following {
+  if (status.daemon !== 'up') return last;
+  const of = (family: 4 | 6): readonly string[] => {
+    const up = status.sessions
+      .filter(({ state, prefixesIn }) => state === 'established' && prefixesIn !== 0)
+      .filter(({ peer, neighbour }) => {
+        const carried = neighbour.includes(':') ? [6] : neighbour.includes('.') ? [4] : [4, 6];
+        return (
+          peers.some(({ name, families }) => name === peer && families.includes(family)) &&
+          carried.includes(family)
+        );
+      })
+      .map(({ peer }) => peer);
+    return up.length === 0 ? last[family] : [...new Set(up)].sort();
+  };
+  return { 4: of(4), 6: of(6) };
+}
+
+/** Of next hops those that go over devices with a session; all of them when that leaves none. */
+export function overSessions<T extends { readonly to: string }>(
+  hops: readonly T[],
+  family: 4 | 6,
+  following: Following,
+): readonly T[] {
+  const left = hops.filter(({ to }) => following[family].includes(to));
+  return left.length === 0 ? hops : left;
+}
+
+/** A damaged or missing file tells nothing. */
+export function savedBgp(text: string | null): SavedBgp {
+  try {
+    const { daemon, following = nobody } = JSON.parse(text ?? '{}') as Partial<SavedBgp>;
+    const names = (list: unknown): string[] =>
+      Array.isArray(list) ? list.filter((name) => typeof name === 'string') : [];
+    const known = daemons.find((one) => one === daemon) ?? null;
+    return { daemon: known, following: { 4: names(following[4]), 6: names(following[6]) } };
+  } catch {
+    return { daemon: null, following: nobody };
+  }
+}

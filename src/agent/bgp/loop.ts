@@ -1,0 +1,347 @@
+/**
+ * Keeps the host's BGP speaker as the fabric wants it and follows its sessions. It runs beside the passes over the kernel: they never
+ * wait for a daemon, but for the one moment of rule 3. Imports contract, core, agent.
+ *
+ * 1. A range is announced only after a pass has left its blackhole in the kernel; one that is announced stays so while a foreign route
+ *    stands in the blackhole's place.
+ * 2. No call to the daemon begins before the last one has ended; one that does not end counts as a daemon that is down.
+ * 3. Who may not speak for its ranges withdraws them before the kernel is touched, as far as the daemon answers in time.
+ * 4. What a daemon lost (a restart, a hand in its files) is brought back with the next look at it.
+ * 5. Routes follow sessions only where the daemon writes none; what they follow outlives the agent.
+ * 6. Nothing here starts or stops a daemon; the end of the agent changes nothing.
+ */
+import type { BgpReport, Problem } from '#contract/model.ts';
+import { type Cidr, formatCidr, overlaps } from '#core/address/index.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
+import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
+import type { Daemon } from '#core/routing/fabric.ts';
+import type { BgpIntent } from '#core/routing/model.ts';
+import type { StateFiles } from '../saved-view.ts';
+import type { Speaker, SpeakerStatus } from '../speaker.ts';
+import { type Following, followed, nobody, type SavedBgp, savedBgp } from './following.ts';
+import { bgpReport } from './report.ts';
+
+export interface BgpLoopOptions {
+  /** One for each daemon, made when it is first needed. */
+  readonly speaker: (daemon: Daemon) => Speaker;
+  readonly files: StateFiles;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  /** Routes have to follow sessions that changed. */
+  readonly onFollow: () => void;
+  /** There is something new to tell. */
+  readonly onChange: () => void;
+}
+
+/** Between looks at the sessions: when something has just changed, and else. */
+const soonMs = 1_000;
+const idleMs = 3_000;
+const soonForMs = 15_000;
+/** The daemon is told everything again after this time; to one that has it already that is nothing. */
+const againMs = 30_000;
+/** A daemon that has not answered by then is down. */
+const patienceMs = 15_000;
+const stateFile = 'bgp.json';
+
+export class BgpLoop {
+  readonly #options: BgpLoopOptions;
+  readonly #speakers = new Map<Daemon, Speaker>();
+  #saved: SavedBgp = { daemon: null, following: nobody };
+  #intent: BgpIntent | null = null;
+  #silent = false;
+  /** Own ranges without a blackhole. */
+  #unready: readonly Cidr[] = [];
+  /** What the daemon was last told with success: an intent, or to be silent; null: unknown. */
+  #told: string | null = null;
+  #toldAt = Number.NEGATIVE_INFINITY;
+  #announced: ReadonlySet<string> = new Set();
+  #failures = 0;
+  #retryAt = Number.NEGATIVE_INFINITY;
+  #status: SpeakerStatus | null = null;
+  #problem: Problem | null = null;
+  #states = '';
+  #soonUntil = Number.NEGATIVE_INFINITY;
+  /** A call that took too long and has not ended. */
+  #hanging = false;
+  #running: Promise<void> | null = null;
+  #writing = Promise.resolve();
+  #again = false;
+  #stopped = false;
+  #cancel: Cancel = () => undefined;
+
+  constructor(options: BgpLoopOptions) {
+    this.#options = options;
+  }
+
+  async load(): Promise<void> {
+    this.#saved = savedBgp(await this.#options.files.read(stateFile));
+  }
+
+  /** Devices over which routes may go, by family; null: this daemon writes its routes itself. */
+  following(daemon: Daemon): Following | null {
+    return this.#speaker(daemon).capabilities.fib ? null : this.#saved.following;
+  }
+
+  /** After a pass that reached the kernel whole. `silent`: this host may not speak for its ranges. */
+  want(intent: BgpIntent | null, silent: boolean, unready: readonly Cidr[]): void {
+    const before = this.#goal();
+    this.#intent = intent;
+    this.#silent = silent;
+    this.#unready = unready;
+    if (intent !== null && intent.daemon !== this.#saved.daemon) this.#leave(intent.daemon);
+    if (intent === null) this.#forgetStatus();
+    if (this.#goal() !== before) this.#retryAt = Number.NEGATIVE_INFINITY;
+    if (this.#goal() !== this.#told) this.#wake();
+    else if (this.#running === null && intent !== null) this.#schedule();
+  }
+
+  /** Resolves when nothing is announced any more, or when the daemon had its time to say so. */
+  async withdraw(limitMs: number): Promise<void> {
+    this.#silent = true;
+    if (this.#saved.daemon === null || this.#told === silence) return;
+    this.#retryAt = Number.NEGATIVE_INFINITY;
+    this.#wake();
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.timers.after(limitMs, resolve);
+      const look = async (): Promise<void> => {
+        // One that runs may have begun with the old wish.
+        for (let turns = 0; turns < 2 && this.#told !== silence && this.#running !== null; turns++)
+          await this.#running;
+        cancel();
+        resolve();
+      };
+      void look();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  get report(): BgpReport | null {
+    return this.#intent === null || this.#status === null
+      ? null
+      : bgpReport(this.#intent.daemon, this.#status, this.#problem);
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#problem === null ? [] : [this.#problem];
+  }
+
+  /** What the daemon is to be told; null: nothing, there is none. */
+  #goal(): string | null {
+    if (this.#silent || this.#intent === null) return this.#saved.daemon === null ? null : silence;
+    return JSON.stringify(this.#effective(this.#intent));
+  }
+
+  #effective(intent: BgpIntent): BgpIntent {
+    const ready = (cidr: Cidr): boolean =>
+      this.#announced.has(formatCidr(cidr)) || !this.#unready.some((range) => overlaps(range, cidr));
+    return intent.announce.every(ready) ? intent : { ...intent, announce: intent.announce.filter(ready) };
+  }
+
+  #speaker(daemon: Daemon): Speaker {
+    const known = this.#speakers.get(daemon);
+    if (known !== undefined) return known;
+    const made = this.#options.speaker(daemon);
+    this.#speakers.set(daemon, made);
+    return made;
+  }
+
+  /** Another daemon from now on: what the one before announces is taken back. */
+  #leave(daemon: Daemon): void {
+    const before = this.#saved.daemon;
+    this.#save({ ...this.#saved, daemon });
+    this.#told = null;
+    this.#forgetStatus();
+    if (before === null || before === daemon) return;
+    this.#speaker(before)
+      .withdraw()
+      .catch((error: unknown) =>
+        this.#options.log.warn({ error, daemon: before }, 'the daemon used before was not silenced'),
+      );
+  }
+
+  #forgetStatus(): void {
+    const told = this.#status !== null || this.#problem !== null;
+    this.#status = null;
+    this.#problem = null;
+    this.#states = '';
+    if (told) this.#options.onChange();
+  }
+
+  #wake(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    this.#cancel();
+    if (this.#running !== null) return;
+    this.#running = this.#turns().finally(() => {
+      this.#running = null;
+      if (this.#again) this.#wake();
+      else this.#schedule();
+    });
+  }
+
+  async #turns(): Promise<void> {
+    while (this.#again && !this.#stopped) {
+      this.#again = false;
+      await this.#turn();
+    }
+  }
+
+  #schedule(): void {
+    this.#cancel();
+    if (this.#stopped || this.#goal() === null) return;
+    const now = this.#options.clock.monotonic();
+    // A daemon that is left for good is only told, not looked at.
+    if (this.#intent === null && this.#told === silence) return;
+    this.#cancel = this.#options.timers.after(now < this.#soonUntil ? soonMs : idleMs, () => this.#wake());
+  }
+
+  async #turn(): Promise<void> {
+    const { daemon } = this.#saved;
+    const goal = this.#goal();
+    if (daemon === null || goal === null) return;
+    const speaker = this.#speaker(daemon);
+    if (this.#due(goal)) await this.#tell(speaker, goal);
+    if (this.#intent === null) {
+      if (this.#told === silence) this.#save({ daemon: null, following: nobody });
+      return;
+    }
+    await this.#look(speaker, this.#intent);
+  }
+
+  #due(goal: string): boolean {
+    const now = this.#options.clock.monotonic();
+    if (now < this.#retryAt) return false;
+    return goal !== this.#told || now - this.#toldAt >= againMs;
+  }
+
+  async #tell(speaker: Speaker, goal: string): Promise<void> {
+    const intent = this.#intent;
+    const told = goal !== silence && intent !== null ? this.#effective(intent) : null;
+    const { clock, log } = this.#options;
+    try {
+      const changes = await this.#limited(async () =>
+        told === null ? (await speaker.withdraw(), []) : (await speaker.apply(told)).changes,
+      );
+      if (changes.length > 0) {
+        log.info({ daemon: this.#saved.daemon, changes: changes.length }, 'the BGP speaker was told anew');
+        this.#soon();
+      }
+      this.#failures = 0;
+      this.#told = goal;
+      this.#toldAt = clock.monotonic();
+      this.#announced = new Set(told?.announce.map(formatCidr) ?? []);
+      this.#complain(null);
+    } catch (error) {
+      this.#failures++;
+      this.#retryAt = clock.monotonic() + Math.min(againMs, soonMs * 2 ** Math.min(this.#failures, 8));
+      this.#told = null;
+      this.#complain(problemOf(error));
+    }
+  }
+
+  #complain(problem: Problem | null): void {
+    if (this.#problem?.message === problem?.message) return;
+    if (problem !== null) this.#options.log.warn({ code: problem.code }, problem.message);
+    this.#problem = problem;
+    this.#options.onChange();
+  }
+
+  async #look(speaker: Speaker, intent: BgpIntent): Promise<void> {
+    const before = this.#status;
+    const status = await this.#limited(() => speaker.status()).catch(
+      (error: unknown): SpeakerStatus => ({
+        daemon: 'down',
+        version: before?.version ?? null,
+        sessions: [],
+        announced: null,
+        problem: problemOf(error).message,
+      }),
+    );
+    // Meanwhile there may be no speaker any more.
+    if (this.#intent?.daemon !== intent.daemon) return;
+    this.#status = status;
+    const states = JSON.stringify([
+      status.daemon,
+      status.problem,
+      status.sessions.map(({ peer, neighbour, state, lastError }) => [peer, neighbour, state, lastError]),
+    ]);
+    if (states !== this.#states) {
+      this.#states = states;
+      this.#soon();
+      this.#options.onChange();
+    }
+    if (this.#lost(before, status)) this.#told = null;
+    if (!speaker.capabilities.fib) this.#follow(intent, status);
+  }
+
+  /** It came back, or does not announce what it was told to. */
+  #lost(before: SpeakerStatus | null, { daemon, sessions, announced }: SpeakerStatus): boolean {
+    if (daemon !== 'up' || this.#told === null) return false;
+    if (before !== null && before.daemon !== 'up') return true;
+    if (announced === null || !sessions.some(({ state }) => state === 'established')) return false;
+    const texts = new Set(announced.map(formatCidr));
+    const same = texts.size === this.#announced.size && [...this.#announced].every((text) => texts.has(text));
+    // It may need a moment to do as it was told.
+    return !same && this.#options.clock.monotonic() - this.#toldAt > soonForMs;
+  }
+
+  #follow(intent: BgpIntent, status: SpeakerStatus): void {
+    const following = followed(this.#saved.following, intent.peers, status);
+    if (JSON.stringify(following) === JSON.stringify(this.#saved.following)) return;
+    this.#save({ ...this.#saved, following });
+    this.#options.log.info({ following }, 'routes follow the BGP sessions');
+    this.#options.onFollow();
+  }
+
+  #soon(): void {
+    this.#soonUntil = this.#options.clock.monotonic() + soonForMs;
+  }
+
+  #save(saved: SavedBgp): void {
+    this.#saved = saved;
+    this.#writing = this.#writing
+      .then(() => this.#options.files.write(stateFile, JSON.stringify(saved)))
+      .catch((error: unknown) =>
+        this.#options.log.error({ error }, 'a restart will not know the last BGP sessions'),
+      );
+  }
+
+  async #limited<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#hanging) throw tooSlow();
+    let cancel: Cancel = () => undefined;
+    const limit = new Promise<never>((_, reject) => {
+      cancel = this.#options.timers.after(patienceMs, () => {
+        this.#hanging = true;
+        reject(tooSlow());
+      });
+    });
+    const ended = work().finally(() => {
+      this.#hanging = false;
+    });
+    try {
+      return await Promise.race([ended, limit]);
+    } finally {
+      cancel();
+    }
+  }
+}
+
+const silence = 'silence';
+
+function tooSlow(): RomanaError {
+  return new RomanaError(
+    'speaker_unavailable',
+    `The BGP daemon has not answered for ${patienceMs / 1000} seconds; what it did last stays in force.`,
+  );
+}
+
+function problemOf(error: unknown): Problem {
+  return isRomanaError(error)
+    ? { code: error.code, message: error.message }
+    : { code: 'internal', message: error instanceof Error ? error.message : String(error) };
+}
