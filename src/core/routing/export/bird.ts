@@ -14,7 +14,7 @@ import {
   indent,
   ofFamily,
 } from './bird-text.ts';
-import { type DeviceSecrets, passwordLine, staticRoutes } from './device-routes.ts';
+import { announcedAlone, type DeviceSecrets, passwordLine, staticRoutes } from './device-routes.ts';
 import { isLinkLocal } from './frr-text.ts';
 
 const families: readonly Family[] = [4, 6];
@@ -37,6 +37,7 @@ export function birdDevice(routing: DeviceRouting, secrets: DeviceSecrets = {}):
       `  ipv${family};`,
       ...routes.filter(({ cidr }) => cidr.address.family === family).map(routeLine),
       '}',
+      ...(bgp === null ? [] : advertiseLines(family, bgp)),
     ]),
     ...(bgp === null ? [] : bgpLines(device.name, bgp, secrets)),
     '',
@@ -55,7 +56,19 @@ function kernelLines(family: Family, ecmp: number, bgp: DeviceBgpIntent | null):
     `  merge paths on limit ${ecmp};`,
     '  persist;',
     ...(bgp === null || bgp.gracefulRestartSeconds === 0 ? [] : ['  graceful restart;']),
-    `  ipv${family} { import none; export where source ~ [ RTS_STATIC, RTS_BGP ]; };`,
+    `  ipv${family} { import none; export where source ~ [ RTS_STATIC, RTS_BGP ] && proto != "romana_advertise${family}"; };`,
+    '}',
+  ];
+}
+
+/** Told to neighbours and kept out of the kernel. */
+function advertiseLines(family: Family, bgp: DeviceBgpIntent): string[] {
+  const advertised = ofFamily(family, announcedAlone(bgp));
+  if (advertised.length === 0) return [];
+  return [
+    `protocol static romana_advertise${family} {`,
+    `  ipv${family};`,
+    ...advertised.map((cidr) => `  route ${formatCidr(cidr)} blackhole;`),
     '}',
   ];
 }

@@ -1,10 +1,10 @@
 /** A device's configuration for FRR: static routes, or its side of the BGP sessions. One file for all daemons of FRR. */
-import { type Family, formatAddress, formatCidr } from '../../address/index.ts';
+import { compareCidr, type Family, formatAddress, formatCidr } from '../../address/index.ts';
 import { RomanaError } from '../../errors.ts';
 import { bgpDefaults } from '../fabric.ts';
 import type { BgpNeighbour, DeviceBgpIntent, DeviceRouting, PlannedRoute } from '../model.ts';
 import { birdRecoverySeconds, ofFamily } from './bird-text.ts';
-import { type DeviceSecrets, passwordLine, staticRoutes } from './device-routes.ts';
+import { announcedAlone, type DeviceSecrets, passwordLine, staticRoutes } from './device-routes.ts';
 import {
   frrBfdProfiles,
   frrNeighbour,
@@ -106,7 +106,10 @@ function familyLines(family: Family, bgp: DeviceBgpIntent): string[] {
   return [
     ' !',
     ` address-family ipv${family} unicast`,
-    ...ofFamily(family, bgp.originate).map((cidr) => `  network ${formatCidr(cidr)}`),
+    ...ofFamily(family, [...bgp.originate, ...announcedAlone(bgp)])
+      .sort(compareCidr)
+      .map((cidr) => `  network ${formatCidr(cidr)}`),
+    ...(bgp.statics.some(({ cidr }) => cidr.address.family === family) ? ['  redistribute static'] : []),
     ...bgp.neighbours
       .filter((neighbour) => neighbour.families.includes(family))
       .flatMap((neighbour) => {
