@@ -1,3 +1,8 @@
-/** From fabric and hosts to routes. See l2.ts. */
+/** From fabrics and hosts to routes. See README.md. */
 
+export * from './fabric.ts';
 export * from './l2.ts';
+export { Lookup } from './lookup.ts';
+export type * from './model.ts';
+export { planRouting } from './plan.ts';
+export { LINK_LOCAL } from './routes.ts';

@@ -40,7 +40,10 @@ export interface RoutingHost {
   readonly ranges: readonly { readonly network: string; readonly cidr: Cidr }[];
   /** More-specific routes that the control plane granted to it. */
   readonly granted: readonly Cidr[];
-  /** Fenced or lost hosts are routed to by nobody. */
+  /**
+   * Fenced: routed to by nobody, announces nothing. Lost: unreachable for the hosts of its link; devices keep their routes, since nobody
+   * configures them for an outage and sessions follow by themselves.
+   */
   readonly state: 'active' | 'draining' | 'fenced' | 'lost';
   /** Lowest host id, for an AS number of its own; null: it has none yet. */
   readonly number: number | null;
@@ -63,6 +66,7 @@ export type Why =
   | { readonly kind: 'withdrawn'; readonly host: string };
 
 export interface NextHop {
+  /** `fe80::` stands for the neighbour's link-local address, where the link has no other. */
   readonly address: Address;
   /** Host or device. */
   readonly to: string;
@@ -149,6 +153,10 @@ export interface DeviceBgpIntent {
   readonly routerId: string;
   /** Announced from here and dropped where nothing more specific is known. */
   readonly originate: readonly Cidr[];
+  /** Announced from here without being dropped: what nobody below has follows `statics`, else the device's default route. */
+  readonly advertise: readonly Cidr[];
+  /** To be configured: routes towards what is below or above without a session. Announced where `announce` of a neighbour names them. */
+  readonly statics: readonly PlannedRoute[];
   readonly neighbours: readonly BgpNeighbour[];
   readonly ecmp: number;
   readonly gracefulRestartSeconds: number;

@@ -1,0 +1,193 @@
+/** Routes of one device. May import core/address. */
+import { type Cidr, compareCidr, type Family, formatCidr } from '../address/index.ts';
+import type { FabricKind } from './fabric.ts';
+import { Lookup } from './lookup.ts';
+import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
+import { hopsOf, type Item, isBelow, type Reaches } from './reach.ts';
+import { fewest, hopSet } from './routes.ts';
+import { deviceSessions, hostSessions } from './sessions.ts';
+import { type DeviceNode, ownAggregates, type Site } from './site.ts';
+
+export interface DeviceTable {
+  /** What it answers for; dropped where nothing more specific is known. */
+  readonly own: readonly Cidr[];
+  /** Towards what is below, with how it is known. */
+  readonly down: readonly Known[];
+  /** More specific than what it would do otherwise: reached by other devices only, over those above. */
+  readonly up: readonly Known[];
+  /** The networks, over the devices above; empty where none speaks BGP with it. */
+  readonly networks: readonly Known[];
+  readonly problems: readonly RoutingProblem[];
+}
+/** `session`: told by a neighbour; else it has to be configured. */
+export interface Known {
+  readonly route: PlannedRoute;
+  readonly session: boolean;
+}
+export type Tables = (device: DeviceNode) => DeviceTable;
+
+export function tables(site: Site, reaches: Reaches): Tables {
+  const known = new Map<DeviceNode, DeviceTable>();
+  const of = (device: DeviceNode): DeviceTable => {
+    let table = known.get(device);
+    if (table === undefined) known.set(device, (table = tableOf(site, reaches, device, of)));
+    return table;
+  };
+  return of;
+}
+
+/** No device above speaks BGP with it: it originates what its neighbours are told. */
+export function isTop(site: Site, { ups }: DeviceNode): boolean {
+  return ups.every((link) => deviceSessions(site, link).length === 0);
+}
+
+function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): DeviceTable {
+  const { group } = device;
+  const { items, specific } = reaches(group);
+  const problems = site.problems.filter(({ about }) => about === device.name);
+  const reached: PlannedRoute[] = [];
+  const down: Known[] = [];
+  const missed: { cidr: Cidr; why: PlannedRoute['why'] }[] = [];
+  for (const item of items) {
+    const nextHops = item.by === null || item.by.has(device) ? hopsOf(site, device, item) : [];
+    if (nextHops.length === 0) {
+      missed.push(item);
+      continue;
+    }
+    const route = { cidr: item.cidr, nextHops, why: item.why };
+    reached.push(route);
+    down.push({ route, session: isTold(site, device, item) });
+  }
+  for (const known of visitors(site, device)) {
+    reached.push(known.route);
+    down.push(known);
+  }
+  const top = device.bgp === null || isTop(site, device);
+  const forwarded = new Lookup(reached);
+  const own =
+    specific && !top
+      ? []
+      : ownAggregates(site, group).filter((cidr) => forwarded.cover(cidr)?.cidr.length !== cidr.length);
+  const networks = top && device.bgp === null ? [] : networksAbove(site, device);
+  for (const { cidr, holder } of site.grants) {
+    if (!isBelow(group, holder)) missed.push({ cidr, why: { kind: 'granted', host: holder.name } });
+  }
+  const drops = own.map((cidr) => ({ cidr }));
+  const here = new Lookup<{ readonly cidr: Cidr }>([...reached, ...drops]);
+  const up = new Map<string, Known>();
+  const addUp = (cidr: Cidr, why: PlannedRoute['why']): void => {
+    const session = !top;
+    const nextHops = upHops(site, device, cidr.address.family, session);
+    if (nextHops.length > 0) up.set(formatCidr(cidr), { route: { cidr, nextHops, why }, session });
+    else
+      problems.push({
+        code: 'host_unreachable',
+        about: device.name,
+        message: `Device ${device.name} has no way to ${formatCidr(cidr)}: neither a link to its host nor a device above.`,
+      });
+  };
+  for (const { cidr, why } of missed) {
+    const cover = here.cover(cidr);
+    if (
+      cover !== undefined &&
+      !(cover.cidr.length === cidr.length && reached.includes(cover as PlannedRoute))
+    )
+      addUp(cidr, why);
+  }
+  // What devices below need from above, this one must know before it can tell them.
+  if (!top) {
+    for (const { upper, lower } of device.downs) {
+      if (upper !== device || lower.bgp === null) continue;
+      for (const { route, session } of of(lower).up) {
+        const { cidr, why } = route;
+        if (session && !up.has(formatCidr(cidr)) && here.cover(cidr)?.cidr.length !== cidr.length)
+          addUp(cidr, why);
+      }
+    }
+  }
+  return { own, down, up: [...up.values()], networks, problems };
+}
+
+export function deviceRoutes({ own, down, up, networks }: DeviceTable): PlannedRoute[] {
+  return fewest([
+    ...down.map(({ route }) => route),
+    ...up.map(({ route }) => route),
+    ...own.map((cidr): PlannedRoute => ({ cidr, nextHops: [], why: { kind: 'own' } })),
+    ...networks.map(({ route }) => route),
+  ]);
+}
+
+/** Hosts that name the device though another group's devices serve them: reached directly from here, told to nobody. */
+function visitors(site: Site, device: DeviceNode): Known[] {
+  return device.hosts.flatMap((link) => {
+    const { host } = link;
+    if (host.fenced || isServedBy(device, host)) return [];
+    return [...host.own, ...host.granted].flatMap((cidr): Known[] => {
+      const item: Item = { cidr, why: { kind: 'host', host: host.name }, by: null, from: { host } };
+      const nextHops = hopsOf(site, device, item);
+      if (nextHops.length === 0) return [];
+      return [{ route: { cidr, nextHops, why: item.why }, session: isTold(site, device, item) }];
+    });
+  });
+}
+
+function isServedBy({ group }: DeviceNode, host: DeviceNode['hosts'][number]['host']): boolean {
+  return host.places.some((place) => {
+    let at: typeof place | null = place;
+    while (at !== null && at.devices.length === 0) at = at.parent;
+    return at === group;
+  });
+}
+
+function isTold(site: Site, device: DeviceNode, { from, cidr }: Item): boolean {
+  const { family } = cidr.address;
+  if ('host' in from) {
+    return from.host.links.some(
+      (link) =>
+        link.device === device && hostSessions(site, link).some((each) => each.families.includes(family)),
+    );
+  }
+  return device.downs.some(
+    (link) =>
+      link.lower.group === from.group &&
+      deviceSessions(site, link).some((each) => each.families.includes(family)),
+  );
+}
+
+/** Over the devices above; with `session` over those that speak BGP with it. */
+function upHops(site: Site, device: DeviceNode, family: Family, session: boolean): readonly NextHop[] {
+  return hopSet(
+    device.ups.flatMap((link): NextHop[] => {
+      if (session && !deviceSessions(site, link).some(({ families }) => families.includes(family))) return [];
+      return link.upperAddresses
+        .filter((address) => address.family === family)
+        .map((address) => ({ address, to: link.upper.name, link: null }));
+    }),
+  );
+}
+
+/** A BGP device under one that speaks none leads the networks there by itself. */
+function networksAbove(site: Site, device: DeviceNode): Known[] {
+  const session = !isTop(site, device);
+  return site.networks
+    .flatMap(({ name, cidr }): Known[] => {
+      const nextHops = upHops(site, device, cidr.address.family, session);
+      return nextHops.length === 0
+        ? []
+        : [{ route: { cidr, nextHops, why: { kind: 'network', network: name } }, session }];
+    })
+    .sort((a, b) => compareCidr(a.route.cidr, b.route.cidr));
+}
+
+export function gatewaysOf(device: DeviceNode): readonly NextHop[] {
+  return hopSet(
+    device.ups.flatMap(({ upper, upperAddresses }) =>
+      upperAddresses.map((address): NextHop => ({ address, to: upper.name, link: null })),
+    ),
+  );
+}
+
+export function kindOf({ bgp, group }: DeviceNode): FabricKind {
+  if (bgp !== null) return 'bgp';
+  return group.fabric.kind === 'bgp' ? 'l3-static' : group.fabric.kind;
+}

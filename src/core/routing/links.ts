@@ -1,0 +1,187 @@
+/**
+ * Hosts that share a link and route directly to each other. May import core/address.
+ *
+ * Computed once for the whole link; a host's routes are those of the others. Only where ranges overlap, which allocation does not let
+ * happen, each host is looked at by itself (own ranges win, then the first by name).
+ */
+import {
+  aggregate,
+  type Cidr,
+  compareCidr,
+  containsCidr,
+  equalCidr,
+  formatCidr,
+  overlaps,
+  subtract,
+} from '../address/index.ts';
+import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
+import { hopSet, ofFamily } from './routes.ts';
+import { addressProblem, type GroupNode, type HostNode, type Site } from './site.ts';
+
+export interface Member {
+  readonly host: HostNode;
+  /** What it holds of the networks that this link serves. */
+  readonly ranges: readonly Cidr[];
+}
+export interface Link {
+  /** By name; those that take part, and fenced ones, to which nobody routes. */
+  readonly members: readonly Member[];
+  /** Sorted ranges of all that are routed to, when no two overlap; else null. */
+  readonly entries: readonly { readonly cidr: Cidr; readonly host: HostNode }[] | null;
+}
+
+/** The links of every host. */
+export function findLinks(site: Site): ReadonlyMap<HostNode, readonly Link[]> {
+  const members = new Map<GroupNode | null, Member[]>();
+  const add = (key: GroupNode | null, member: Member): void => {
+    const list = members.get(key);
+    if (list === undefined) members.set(key, [member]);
+    else list.push(member);
+  };
+  const carvers = new Map(site.networks.map(({ name, topology }) => [name, topology]));
+  for (const host of site.hosts.values()) {
+    const { places } = host;
+    if (places.length === 0) add(null, { host, ranges: host.own });
+    for (const [n, place] of places.entries()) {
+      const key = sharedLink(place);
+      if (key === null) continue;
+      const within = host.host.ranges.filter(({ network }) => {
+        const carver = carvers.get(network) ?? null;
+        return carver === null ? n === 0 : carver === place.topology;
+      });
+      const ranges =
+        within.length === host.host.ranges.length ? host.own : aggregate(within.map(({ cidr }) => cidr));
+      add(key, { host, ranges });
+    }
+  }
+  const links = new Map<HostNode, Link[]>();
+  for (const list of members.values()) {
+    const link = { members: list, entries: entriesOf(list) };
+    for (const { host } of list) links.set(host, [...(links.get(host) ?? []), link]);
+  }
+  return links;
+}
+
+/** The group whose hosts share this one's link; null: each host has a link of its own. */
+function sharedLink(place: GroupNode): GroupNode | null {
+  const { fabric, statedAt } = place;
+  if (statedAt === null) return place;
+  if (fabric.kind === 'l2') return statedAt;
+  // What is stated of a whole VPC is more than one subnet, unless it names one.
+  if (fabric.kind === 'vpc') return fabric.subnet === null ? place : statedAt;
+  // A data centre stated at the top is more than one link; its groups are.
+  if (fabric.kind === 'bgp' && fabric.direct) return statedAt.parent === null ? place : statedAt;
+  return null;
+}
+
+function entriesOf(members: readonly Member[]): Link['entries'] {
+  const entries = members.flatMap(({ host, ranges }) =>
+    host.fenced ? [] : ranges.map((cidr) => ({ cidr, host })),
+  );
+  entries.sort((a, b) => compareCidr(a.cidr, b.cidr));
+  const disjoint = entries.every(({ cidr }, n) => n === 0 || !containsCidr(entries[n - 1]!.cidr, cidr));
+  return disjoint ? entries : null;
+}
+
+export interface DirectRoutes {
+  readonly routes: readonly PlannedRoute[];
+  readonly problems: readonly RoutingProblem[];
+}
+
+export function directRoutes(site: Site, self: HostNode, link: Link): DirectRoutes {
+  const routes: PlannedRoute[] = [];
+  const problems: RoutingProblem[] = [];
+  const hops = new Map<HostNode, { 4?: readonly NextHop[]; 6?: readonly NextHop[] }>();
+  const add = (cidr: Cidr, host: HostNode, kind: 'host' | 'granted'): void => {
+    if (host.lost) {
+      routes.push({ cidr, nextHops: [], why: { kind: 'withdrawn', host: host.name } });
+      return;
+    }
+    let known = hops.get(host);
+    if (known === undefined) hops.set(host, (known = {}));
+    const nextHops = (known[cidr.address.family] ??= hopsTo(site, self, host, cidr.address.family));
+    if (nextHops.length === 0) problems.push(addressProblem(site, host, cidr));
+    else routes.push({ cidr, nextHops, why: { kind, host: host.name } });
+  };
+  if (link.entries === null) claimed(self, link, add, problems);
+  else for (const { cidr, host } of link.entries) if (host !== self) add(cidr, host, 'host');
+  for (const { host } of link.members) {
+    if (host === self || host.fenced) continue;
+    for (const cidr of host.granted) {
+      // A granted route is narrower than what it is taken from.
+      if (self.own.some((own) => containsCidr(cidr, own))) problems.push(taken(host, cidr, self.name));
+      else add(cidr, host, 'granted');
+    }
+  }
+  return { routes, problems };
+}
+
+/** Some ranges overlap: nothing routes own ranges away, and of two hosts that claim one range the first by name gets it. */
+function claimed(
+  self: HostNode,
+  { members }: Link,
+  add: (cidr: Cidr, host: HostNode, kind: 'host') => void,
+  problems: RoutingProblem[],
+): void {
+  const routed = new Map<string, string>();
+  for (const { host, ranges } of members) {
+    if (host === self || host.fenced) continue;
+    const free = ranges.some((range) => self.own.some((mine) => overlaps(range, mine)))
+      ? subtract(ranges, self.own)
+      : ranges;
+    for (const cidr of free === ranges ? [] : subtract(ranges, free)) {
+      problems.push(taken(host, cidr, self.name));
+    }
+    for (const cidr of free) {
+      const holder = routed.get(formatCidr(cidr));
+      if (holder === undefined) {
+        routed.set(formatCidr(cidr), host.name);
+        add(cidr, host, 'host');
+      } else problems.push(taken(host, cidr, holder));
+    }
+  }
+}
+
+function taken(host: HostNode, cidr: Cidr, holder: string): RoutingProblem {
+  return {
+    code: 'host_unreachable',
+    about: host.name,
+    message: `No route to ${formatCidr(cidr)} of host ${host.name}: host ${holder} has it already.`,
+  };
+}
+
+/** Over every link that leads both to one device; else to the peer's underlay address. */
+function hopsTo(site: Site, self: HostNode, peer: HostNode, family: number): readonly NextHop[] {
+  const hops: NextHop[] = [];
+  if (self.host.uplinks.length > 0) {
+    for (const uplink of self.host.uplinks) {
+      for (const other of peer.host.uplinks) {
+        const address = other.device === uplink.device ? ofFamily(other.addresses, family) : undefined;
+        if (address !== undefined && site.owns(peer, address))
+          hops.push({ address, to: peer.name, link: uplink.link });
+      }
+    }
+  }
+  if (hops.length > 0) return hopSet(hops);
+  const address = ofFamily(peer.host.addresses, family);
+  if (address === undefined || !site.owns(peer, address)) return [];
+  return [{ address, to: peer.name, link: null }];
+}
+
+/** The entry of the link that contains the CIDR. */
+export function entryOver({ entries, members }: Link, cidr: Cidr): boolean {
+  if (entries === null)
+    return members.some(
+      ({ host, ranges }) => !host.fenced && ranges.some((range) => containsCidr(range, cidr)),
+    );
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const entry = entries[middle]!;
+    if (compareCidr(entry.cidr, cidr) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  const entry = entries[low - 1];
+  return entry !== undefined && (equalCidr(entry.cidr, cidr) || containsCidr(entry.cidr, cidr));
+}

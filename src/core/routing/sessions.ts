@@ -1,0 +1,35 @@
+/** Which BGP sessions there are, seen from neither side: both sides' configurations are made of these. May import core/address. */
+import type { Address, Family } from '../address/index.ts';
+import { ofFamily } from './routes.ts';
+import type { DeviceLink, HostLink, Site } from './site.ts';
+
+/** One of each family over addresses, or one of both over link-local addresses (both null). */
+export interface Session {
+  readonly families: readonly Family[];
+  /** Of the host, or of the lower device. */
+  readonly lower: Address | null;
+  readonly upper: Address | null;
+}
+
+export function hostSessions(site: Site, { host, device, addresses, link }: HostLink): Session[] {
+  if (host.bgp === null || host.asn === null || device.bgp === null) return [];
+  if (!host.bgp.unnumbered) return numbered(site, addresses, device.device.addresses);
+  return link === null ? [] : [{ families: [4, 6], lower: null, upper: null }];
+}
+
+export function deviceSessions(site: Site, link: DeviceLink): Session[] {
+  if (link.upper.bgp === null || link.lower.bgp === null) return [];
+  return numbered(site, link.lowerAddresses, link.upperAddresses);
+}
+
+export function familiesOf({ networks }: Site): Family[] {
+  return ([4, 6] as const).filter((family) => networks.some(({ cidr }) => cidr.address.family === family));
+}
+
+function numbered(site: Site, lowers: readonly Address[], uppers: readonly Address[]): Session[] {
+  return familiesOf(site).flatMap((family) => {
+    const lower = ofFamily(lowers, family);
+    const upper = ofFamily(uppers, family);
+    return lower === undefined || upper === undefined ? [] : [{ families: [family], lower, upper }];
+  });
+}
