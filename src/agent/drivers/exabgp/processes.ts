@@ -1,0 +1,28 @@
+/** ExaBGP as a supervisor starts it. */
+import type { SpeakerPlace, SpeakerProcess } from '../../speaker.ts';
+import { configFile, helperFile } from './config.ts';
+
+/**
+ * It listens for the devices' connections too: its own attempts come up to a minute apart after a long outage. Its helper brings the
+ * API, so its own pipes are off; when the helper cannot be kept alive the whole ends and is started anew, instead of losing peers.
+ */
+export function exabgpProcesses(place: SpeakerPlace): readonly SpeakerProcess[] {
+  return [
+    {
+      name: 'exabgp',
+      argv: ['/usr/sbin/exabgp', configFile(place)],
+      env: {
+        exabgp_daemon_daemonize: 'false',
+        exabgp_daemon_user: 'root',
+        exabgp_daemon_drop: 'false',
+        exabgp_api_cli: 'false',
+        exabgp_api_terminate: 'true',
+        exabgp_tcp_bind: '0.0.0.0 ::',
+        exabgp_tcp_port: '179',
+        exabgp_log_destination: 'stdout',
+      },
+      stale: [place.control],
+      needs: [configFile(place), helperFile(place)],
+    },
+  ];
+}

@@ -1,0 +1,36 @@
+/** What a daemon cannot do is refused before a line of its configuration is written: a session without what was asked for is none. */
+import { RomanaError } from '#core/errors.ts';
+import type { BgpIntent } from '#core/routing/model.ts';
+import type { SpeakerCapabilities, SpeakerPlace } from '../speaker.ts';
+
+/** Throws speaker_unfit. */
+export function requireFit(program: string, can: SpeakerCapabilities, intent: BgpIntent): void {
+  for (const peer of intent.peers) {
+    const lacks = lacking(can, peer);
+    if (lacks === null) continue;
+    throw new RomanaError(
+      'speaker_unfit',
+      `${program} cannot do ${lacks}, which the fabric asks for towards ${peer.name}; choose another daemon for this group or take it out of the fabric.`,
+      { details: { daemon: intent.daemon, peer: peer.name } },
+    );
+  }
+}
+
+function lacking(can: SpeakerCapabilities, peer: BgpIntent['peers'][number]): string | null {
+  if (peer.address === null && !can.unnumbered) return 'unnumbered sessions';
+  if (peer.bfd !== null && !can.bfd) return 'BFD';
+  if (peer.ttlSecurity && !can.ttlSecurity) return 'TTL security';
+  if (peer.passwordFile !== null && !can.passwords) return 'passwords';
+  return null;
+}
+
+/** Configuration files and scripts hold these paths as they are, so nothing in them may mean something there. */
+export function requirePlainPaths({ dir, control }: SpeakerPlace): void {
+  for (const path of [dir, control]) {
+    if (/^\/[\w./@+-]*$/.test(path)) continue;
+    throw new RomanaError(
+      'input_invalid',
+      `The path ${path} of the BGP daemon must be absolute and made of letters, digits and ./_@+- only.`,
+    );
+  }
+}
