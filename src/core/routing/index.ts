@@ -1,5 +1,7 @@
 /** From fabrics and hosts to routes. See README.md. */
 
+export * from './diff.ts';
+export * from './explain.ts';
 export * from './fabric.ts';
 export * from './l2.ts';
 export { Lookup } from './lookup.ts';
