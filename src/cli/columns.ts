@@ -145,6 +145,7 @@ const readers: Readonly<Record<string, (value: unknown) => Cell>> = {
   attachment,
   ids: (value) => many(value, (id) => idText(id)),
   reservations: (value) => many(value, reservationText),
+  uplinks: (value) => many(value, uplinkText),
   addresses: (value) =>
     many(value, (a) =>
       typeof a === 'string' ? a : `${String(plain(at(a, 'address')))} (${String(plain(at(a, 'network')))})`,
@@ -157,6 +158,14 @@ function idText(id: unknown): Cell {
   );
   const text = `${String(plain(at(id, 'network')))}:${String(plain(at(id, 'id')))}`;
   return about.length === 0 ? text : `${text} (${about.join(', ')})`;
+}
+
+/** As `--uplink` takes it. */
+function uplinkText(value: unknown): Cell {
+  const own = at(value, 'addresses');
+  const link = plain(at(value, 'link'));
+  const addresses = Array.isArray(own) && own.length > 0 ? `=${own.join(',')}` : '';
+  return `${String(plain(at(value, 'device')))}${addresses}${link === null ? '' : `@${String(link)}`}`;
 }
 
 function reservationText(value: unknown): Cell {

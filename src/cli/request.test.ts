@@ -75,6 +75,19 @@ const table: readonly (readonly [string, string, unknown?])[] = [
   ['host list', 'GET /v1/hosts'],
   ['host show h1', 'GET /v1/hosts/h1'],
   ['host update h1 --label ', 'PATCH /v1/hosts/h1', { labels: {} }],
+  [
+    'host update h1 --uplink leaf1=192.0.2.1,2001:db8::1 --uplink leaf2@eth1 --uplink leaf3=192.0.2.3@eth2 --asn 65100',
+    'PATCH /v1/hosts/h1',
+    {
+      uplinks: [
+        { device: 'leaf1', addresses: ['192.0.2.1', '2001:db8::1'] },
+        { device: 'leaf2', addresses: [], link: 'eth1' },
+        { device: 'leaf3', addresses: ['192.0.2.3'], link: 'eth2' },
+      ],
+      asn: 65100,
+    },
+  ],
+  ['host update h1 --uplink  --asn ', 'PATCH /v1/hosts/h1', { uplinks: [], asn: null }],
   ['host delete h1', 'DELETE /v1/hosts/h1'],
   ['host delete h1 --drain', 'DELETE /v1/hosts/h1?drain=true'],
   ['host delete h1 --dead --if-revision 3', 'DELETE /v1/hosts/h1?ifRevision=3&dead=true'],
@@ -220,6 +233,8 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
   ['network create v4 --cidr 10.0.0.0/8 --layout 8/8/4/4 --infrastructure perhaps', /none of allow, deny/],
   ['host create h --address 192.0.2.1 --label novalue', /not of the form key=value/],
   ['host create h --address 192.0.2.1 --label a=1,a=2', /given twice/],
+  ['host create h --address 192.0.2.1 --uplink =192.0.2.1', /not of the form DEVICE/],
+  ['host create h --address 192.0.2.1 --uplink leaf1@', /not of the form DEVICE/],
 ];
 for (const [line, message] of mistakes) {
   test(`5 a mistake costs no request: romana ${line}`, () => {

@@ -142,6 +142,8 @@ test('check and show ask no server', async () => {
     topology: 'default',
     path: 'r1',
     holds: 'hosts',
+    fabric: null,
+    devices: [],
     networks: [{ network: 'v4', cidr: '10.0.0.0/9' }],
     hosts: ['h1'],
     hostIds: [{ network: 'v4', host: 'h1', ids: [1] }],

@@ -43,6 +43,7 @@ const singular: Readonly<Record<string, string>> = {
   '--networks': '--network',
   '--tenants': '--tenant',
   '--labels': '--label',
+  '--uplinks': '--uplink',
   '--source-prefixes': '--source-prefix',
 };
 
@@ -54,6 +55,7 @@ const placeholders: Readonly<Record<string, string>> = {
   sourcePrefixes: 'CIDR',
   layout: 'H/T/S/E',
   labels: 'KEY=VALUE',
+  uplinks: 'DEVICE[=ADDRESS,…][@LINK]',
   group: 'GROUP',
   expiresInSeconds: 'SECONDS',
   quarantineSeconds: 'SECONDS',

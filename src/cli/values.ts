@@ -42,6 +42,8 @@ export function readValue(rule: ValueRule, texts: readonly string[]): Json {
       return readPairs(rule.flag, texts);
     case 'layout':
       return asUsage(() => parseLayout(last));
+    case 'uplinks':
+      return texts.filter((text) => text !== '').map((text) => readUplink(rule.flag, text));
     case 'json':
       break;
   }
@@ -59,6 +61,18 @@ function readPairs(flag: string, texts: readonly string[]): Record<string, strin
     pairs.set(key, rest.join('='));
   }
   return Object.fromEntries(pairs);
+}
+
+/** `leaf1`, `leaf1=192.168.1.1,fd00::1`, `leaf1@eth0`, or all of it. */
+function readUplink(flag: string, text: string): object {
+  const [, device, addresses = '', link] = /^([^=@]+)(?:=([^@]+))?(?:@(.+))?$/.exec(text) ?? [];
+  if (device === undefined)
+    throw usage(`${flag}: ${JSON.stringify(text)} is not of the form DEVICE[=ADDRESS,ADDRESS][@LINK].`);
+  return {
+    device,
+    addresses: addresses.split(',').filter((part) => part !== ''),
+    ...(link === undefined ? {} : { link }),
+  };
 }
 
 function readJson(flag: string, text: string): Json {

@@ -162,7 +162,11 @@ export const HostReservation = z
         allocator: Allocator,
         grown: z.boolean().optional(),
         switches: z.boolean().describe('An operator has to confirm that the switches have the route'),
-        waitingFor: z.array(z.string()).describe('Hosts, and "switches"; told by show and list alone'),
+        waitingFor: z
+          .array(z.string())
+          .describe(
+            'Hosts; "switch NAME": a device whose new routes an operator has to confirm; "switches": all of them; "bgp": the host has not announced it yet; told by show and list alone',
+          ),
       })
       .nullable()
       .describe(
@@ -201,7 +205,12 @@ export const HostInput = z
   })
   .meta({ id: 'HostInput' });
 export const HostChange = z
-  .strictObject({ addresses: z.array(addressText).min(1).max(2), labels, uplinks, asn: hostAsn.nullable() })
+  .strictObject({
+    addresses: z.array(addressText).min(1).max(2),
+    labels,
+    uplinks: uplinks.describe('Its links to devices; none: its addresses on every device of its group'),
+    asn: hostAsn.nullable().describe('AS number of its BGP speaker; null: as its group says'),
+  })
   .partial()
   .meta({ id: 'HostChange' });
 export const HostIdInput = z

@@ -3,7 +3,8 @@ import type { Access, Method } from './operations.ts';
 
 /**
  * How a command-line option is read. `strings` is a list (comma-separated or repeated), `keyvalues` a record of strings
- * (`--labels rack=2,zone=1`), `layout` the four widths `host/tenant/segment/endpoint`, `json` everything nested.
+ * (`--labels rack=2,zone=1`), `layout` the four widths `host/tenant/segment/endpoint`, `uplinks` a list of
+ * `DEVICE[=ADDRESS,ADDRESS][@LINK]`, `json` everything nested.
  */
 export type OptionKind =
   | 'string'
@@ -13,6 +14,7 @@ export type OptionKind =
   | 'enum'
   | 'keyvalues'
   | 'layout'
+  | 'uplinks'
   | 'json';
 
 export interface RouteOption {

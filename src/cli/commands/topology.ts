@@ -33,15 +33,56 @@ async function writeTopology(world: World, topology: Item, options: OutputOption
     return world.err('No prefix groups: all hosts stand in one. Make some: romana topology apply FILE\n');
   }
   const several = aggregates.some((a) => a.topology !== undefined);
-  const titles = [...(several ? ['TOPOLOGY'] : []), 'GROUP', 'NETWORK', 'AGGREGATE', 'HOLDS'];
+  const fabrics = fabricsOf(topology);
+  const titles = [
+    ...(several ? ['TOPOLOGY'] : []),
+    'GROUP',
+    'NETWORK',
+    'AGGREGATE',
+    'HOLDS',
+    ...(fabrics.size === 0 ? [] : ['FABRIC', 'DEVICES']),
+  ];
   const rows = aggregates.map((a) => [
     ...(several ? [a.topology ?? '-'] : []),
     several && a.path === '' ? '-' : a.path,
     a.network,
     a.cidr,
     a.leaf ? 'hosts' : 'groups',
+    ...(fabrics.size === 0 ? [] : (fabrics.get(`${a.topology ?? ''} ${a.path}`) ?? ['-', ''])),
   ]);
   world.out(table(options.headers === false ? undefined : titles, rows));
+}
+
+/** Fabric and devices by topology and path; empty: nothing is stated. A newer server may send more than is known here. */
+function fabricsOf(topology: Item): Map<string, readonly [string, string]> {
+  const all = new Map<string, readonly [string, string]>();
+  let stated = false;
+  const look = (name: string, path: string, at: Item, above: string): void => {
+    const { fabric, devices, groups } = at;
+    const kind = isItem(fabric) ? String(fabric['kind']) : above;
+    const names = itemsOf(devices).map((device) => String(device['name']));
+    stated ||= kind !== '-' || names.length > 0;
+    all.set(`${name} ${path}`, [kind, names.join(', ')]);
+    for (const group of itemsOf(groups)) {
+      const own = String(group['name']);
+      look(name, path === '' ? own : `${path}/${own}`, group, kind);
+    }
+  };
+  const further = itemsOf(topology['further']);
+  // Aggregates name their topology only where there are several.
+  for (const tree of [topology, ...further]) {
+    const { name } = tree;
+    look(further.length === 0 ? '' : typeof name === 'string' ? name : 'default', '', tree, '-');
+  }
+  return stated ? all : new Map();
+}
+
+function isItem(value: unknown): value is Item {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function itemsOf(value: unknown): Item[] {
+  return Array.isArray(value) ? value.filter(isItem) : [];
 }
 
 /** Read, judged and planned; every mistake is told with its place. */
@@ -93,21 +134,24 @@ async function showFile(world: World, file: string, options: OutputOptions): Pro
   if (format !== 'table') return world.out(await dump(shown, format));
   writeNotes(world, notes);
   const several = new Set(shown.groups.map(({ topology }) => topology)).size > 1;
+  const stated = shown.groups.some(({ fabric, devices }) => fabric !== null || devices.length > 0);
   const titles = [
     ...(several ? ['TOPOLOGY'] : []),
     'GROUP',
     'NETWORK',
     'AGGREGATE',
     'HOLDS',
+    ...(stated ? ['FABRIC', 'DEVICES'] : []),
     'HOSTS (HOST ID)',
   ];
-  const rows = shown.groups.flatMap(({ topology, path, holds, networks, hostIds }) =>
+  const rows = shown.groups.flatMap(({ topology, path, holds, networks, hostIds, fabric, devices }) =>
     networks.map(({ network, cidr }) => [
       ...(several ? [topology ?? '-'] : []),
       path === '' ? '-' : path,
       network,
       cidr,
       holds,
+      ...(stated ? [fabric ?? '-', devices.join(', ')] : []),
       someHosts(hostIds.filter((one) => one.network === network)),
     ]),
   );

@@ -10,6 +10,7 @@ function kindOf(schema: JsonObject, defs: JsonObject, reference: unknown): Optio
   const { type } = schema;
   if (type === 'string' || type === 'boolean' || type === 'integer') return type;
   if (type === 'array') {
+    if (objectOf(schema['items'])['$ref'] === '#/$defs/HostUplink') return 'uplinks';
     const item = resolve(objectOf(schema['items']), defs);
     return item['type'] === 'string' ? 'strings' : 'json';
   }

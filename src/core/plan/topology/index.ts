@@ -6,11 +6,12 @@
  */
 import { formatCidr, formatLayout } from '../../address/index.ts';
 import { RomanaError } from '../../errors.ts';
+import type { FabricKind } from '../../routing/fabric.ts';
 import { pathText } from './fields.ts';
 import { hostIdsOf } from './host-ids.ts';
 import { planTopology, type TopologyPlan } from './plan.ts';
 import { readTopology } from './read.ts';
-import type { Issue, TopologyFile } from './types.ts';
+import type { FileGroup, FileTopology, Issue, TopologyFile } from './types.ts';
 
 export { type ServedDevice, uplinkFaults } from './fabric-check.ts';
 export { fitsReservation } from './growth.ts';
@@ -65,6 +66,9 @@ export interface ShownTopology {
     readonly path: string;
     readonly holds: 'hosts' | 'groups';
     readonly networks: readonly { readonly network: string; readonly cidr: string }[];
+    /** As stated here or above. */
+    readonly fabric: FabricKind | null;
+    readonly devices: readonly string[];
     readonly hosts: readonly string[];
     readonly hostIds: readonly {
       readonly network: string;
@@ -75,7 +79,8 @@ export interface ShownTopology {
 }
 
 export function showTopology(plan: TopologyPlan): ShownTopology {
-  const { networks, groups, places } = plan;
+  const { networks, groups, places, topologies } = plan;
+  const stated = new Map(topologies.flatMap((topology) => [...statedAt(topology)]));
   const hostIds = hostIdsOf(plan);
   const standing = Map.groupBy(places, ({ topology, path }) => `${topology ?? ''} ${path}`);
   return {
@@ -93,6 +98,8 @@ export function showTopology(plan: TopologyPlan): ShownTopology {
         path,
         holds: leaf ? 'hosts' : 'groups',
         networks: ranges.map(({ network, cidr }) => ({ network, cidr: formatCidr(cidr) })),
+        fabric: stated.get(`${topology ?? ''} ${path}`)?.fabric ?? null,
+        devices: stated.get(`${topology ?? ''} ${path}`)?.devices ?? [],
         hosts: here.map(({ host }) => host.name),
         hostIds: here.flatMap(({ host }) =>
           ranges.flatMap(({ network }) => {
@@ -103,4 +110,22 @@ export function showTopology(plan: TopologyPlan): ShownTopology {
       };
     }),
   };
+}
+
+interface Stated {
+  readonly fabric: FabricKind | null;
+  readonly devices: readonly string[];
+}
+
+/** By topology and path. */
+function statedAt(topology: FileTopology): Map<string, Stated> {
+  const all = new Map<string, Stated>();
+  const look = (at: FileTopology | FileGroup, path: string, above: FabricKind | null): void => {
+    const fabric = at.fabric?.kind ?? above;
+    const devices = (at.devices ?? []).map(({ name }) => name);
+    all.set(`${topology.name} ${path}`, { fabric, devices });
+    for (const group of at.groups) look(group, path === '' ? group.name : `${path}/${group.name}`, fabric);
+  };
+  look(topology, '', null);
+  return all;
 }

@@ -55,6 +55,8 @@ describe('worked examples, read as Romana 2 wrote them', () => {
         topology: 'default',
         path: 'all',
         holds: 'hosts',
+        fabric: null,
+        devices: [],
         networks: [{ network: 'net', cidr: '10.111.0.0/16' }],
         hosts: ['h1', 'h2'],
         hostIds: [
