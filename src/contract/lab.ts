@@ -47,6 +47,21 @@ export const LabMtuProbe = z
     observed: Verdict,
   })
   .meta({ id: 'LabMtuProbe' });
+export const LabBgpSession = z
+  .object({
+    host: z.string(),
+    peer: z.string().describe('Switch at the other end'),
+    neighbour: z.string().describe('Its address'),
+    state: z.enum(['idle', 'connect', 'active', 'opensent', 'openconfirm', 'established']),
+    prefixesOut: z.int().nullable().describe('Announced by the host; null: its daemon does not say'),
+  })
+  .meta({ id: 'LabBgpSession' });
+export const LabSwitch = z
+  .object({
+    name: z.string(),
+    routes: z.int().describe("Routes of Romana's networks in its kernel, both families"),
+  })
+  .meta({ id: 'LabSwitch' });
 export const LabDocument = z
   .object({
     ok: z.boolean().describe('Every observation is what was expected'),
@@ -56,6 +71,8 @@ export const LabDocument = z
     mtu: z
       .array(LabMtuProbe)
       .describe('A packet of the full MTU crosses racks unfragmented, one byte more is refused'),
+    bgp: z.array(LabBgpSession).describe('Sessions of the hosts, where the fabric is bgp'),
+    switches: z.array(LabSwitch),
     seconds: z.number(),
   })
   .meta({ id: 'LabDocument' });
@@ -65,4 +82,6 @@ export type LabHost = z.infer<typeof LabHost>;
 export type LabEndpoint = z.infer<typeof LabEndpoint>;
 export type LabProbe = z.infer<typeof LabProbe>;
 export type LabMtuProbe = z.infer<typeof LabMtuProbe>;
+export type LabBgpSession = z.infer<typeof LabBgpSession>;
+export type LabSwitch = z.infer<typeof LabSwitch>;
 export type LabDocument = z.infer<typeof LabDocument>;

@@ -2,6 +2,7 @@
 
 import type { Runner } from '#agent/exec.ts';
 import { ROUTE_PROTOCOL } from '#agent/owned.ts';
+import { type Cidr, containsCidr, parseCidr } from '#core/address/index.ts';
 
 export interface Counts {
   readonly routes: number;
@@ -19,6 +20,35 @@ export async function kernelCounts(run: Runner): Promise<Counts> {
   ]);
   const routes = list(four.stdout).length + list(six.stdout).length;
   return { routes, ...tableCounts(table.code === 0 ? table.stdout : '') };
+}
+
+export interface KernelRoute {
+  readonly cidr: Cidr;
+  /** `blackhole`, `unreachable`; empty: it leads somewhere. */
+  readonly type: string;
+}
+
+/** The main table without default routes, both families. `run` runs in the namespace. */
+export async function kernelRoutes(run: Runner): Promise<KernelRoute[]> {
+  const answers = await Promise.all(
+    ['-4', '-6'].map((family) => run(['ip', '-j', family, 'route', 'show', 'table', 'main'])),
+  );
+  return answers
+    .flatMap(({ stdout }) => list(stdout))
+    .filter(isObject)
+    .filter(({ dst }) => dst !== 'default')
+    .map(({ dst, type }) => ({ cidr: cidrOf(String(dst)), type: typeof type === 'string' ? type : '' }));
+}
+
+/** How many lie in these networks: those that a switch has to have room for. */
+export function routesWithin(routes: readonly KernelRoute[], networks: readonly string[]): number {
+  const ranges = networks.map(parseCidr);
+  return routes.filter(({ cidr }) => ranges.some((range) => containsCidr(range, cidr))).length;
+}
+
+/** `ip` leaves out the length of a host route. */
+function cidrOf(dst: string): Cidr {
+  return parseCidr(dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`);
 }
 
 /** Counts rules and the elements of sets and maps in the answer of `nft -j list table`. */

@@ -5,29 +5,27 @@
  * 1. What it says about endpoints comes from the control plane and the agents, what it counts comes from the kernel.
  * 2. Server and agents are processes like any other: they may be stopped, killed and started again at any time.
  */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse, stringify } from 'yaml';
+import { speakerProcesses } from '#agent/drivers/speakers.ts';
 import { createRunner, type Runner } from '#agent/exec.ts';
+import type { SpeakerPlace } from '#agent/speaker.ts';
 import { type Client, createClient, errorOfAnswer } from '#contract/client.ts';
 import type { Attachment, Endpoint } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { type Connection, connect, connectUnix } from '#net/https.ts';
-import { type Counts, kernelCounts } from './counts.ts';
-import { type Furniture, furnish } from './furnish.ts';
-import { addNamespaces, applyPlan, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
-import type { HostPlan, LabPlan } from './plan.ts';
+import { routed } from './converge.ts';
+import { type Counts, type KernelRoute, kernelCounts, kernelRoutes } from './counts.ts';
+import { Daemons } from './daemons.ts';
+import { exportDevice } from './export.ts';
+import { type ClientFile, makeFolders, readClientFile, writeAgentConfig, writeLauncher } from './files.ts';
+import { type Furniture, furnish, makeHost } from './furnish.ts';
+import { addNamespaces, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
+import { fabricText, type HostPlan, type LabPlan } from './plan.ts';
 import { type ProbeRequest, type ProbeResult, Prober } from './probe.ts';
 import { Process, until } from './processes.ts';
-import {
-  type Addressing,
-  addressing,
-  familiesOf,
-  networksFor,
-  rackAggregates,
-  routedRanges,
-} from './topology.ts';
-import { switchRoutes, underlay } from './underlay.ts';
+import { Switches } from './switches.ts';
+import { type Addressing, addressing, familiesOf, networksFor } from './topology.ts';
+import { underlay } from './underlay.ts';
 
 export const STATE_DIR = '/run/romana-lab';
 
@@ -60,7 +58,11 @@ export class Lab {
   readonly plan: LabPlan;
   readonly stateDir: string;
   readonly run: Runner = createRunner();
+  /** Of hosts and switches, by their names. */
+  readonly daemons: Daemons;
+  readonly #switches: Switches;
   readonly #addressing: Addressing;
+  readonly #growth: number;
   readonly #command: readonly string[];
   readonly #say: (line: string) => void;
   readonly #agents = new Map<string, Process>();
@@ -75,7 +77,10 @@ export class Lab {
     this.stateDir = setup.stateDir ?? STATE_DIR;
     this.#command = setup.command;
     this.#addressing = setup.topology ?? addressing(null);
+    this.#growth = setup.growth ?? 1;
     this.#say = setup.say ?? (() => undefined);
+    this.daemons = new Daemons(this.stateDir);
+    this.#switches = new Switches(this.run, this.plan, this.daemons);
   }
 
   /** Everything but endpoints: underlay, server, objects, switches' routes, agents that are ready. */
@@ -125,6 +130,21 @@ export class Lab {
     return this.#prober.listen(netnsPath(namespace));
   }
 
+  // ---- switches
+
+  get switches(): readonly string[] {
+    return this.#switches.names;
+  }
+
+  /** Gives the switches the routes that they need now, as an operator does after a change that is routed. */
+  exportRoutes(): Promise<void> {
+    return this.#switches.configure(async (device, format) => exportDevice(this.client, device, format));
+  }
+
+  routes(namespace: string): Promise<KernelRoute[]> {
+    return kernelRoutes(runIn(this.run, namespace));
+  }
+
   counts(host: string): Promise<Counts> {
     return kernelCounts(runIn(this.run, host));
   }
@@ -150,12 +170,7 @@ export class Lab {
     const server = this.#spawn('server', 'control', ['server', ...flags]);
     this.#server = server;
     this.#connection?.close();
-    this.#connection = await until(
-      'ready',
-      60_000,
-      async () => this.#connectServer(join(dir, 'client.yaml')),
-      server,
-    );
+    this.#connection = await until('ready', 60_000, async () => this.#connectServer(), server);
     this.#client = createClient({ transport: this.#connection.transport });
   }
 
@@ -167,10 +182,10 @@ export class Lab {
     await this.#server?.kill();
   }
 
-  async #connectServer(clientFile: string): Promise<Connection | undefined> {
-    let file: { server: string; ca: string; token: string };
+  async #connectServer(): Promise<Connection | undefined> {
+    let file: ClientFile;
     try {
-      file = parse(readFileSync(clientFile, 'utf8')) as typeof file;
+      file = readClientFile(this.stateDir);
     } catch {
       return undefined;
     }
@@ -306,54 +321,52 @@ export class Lab {
   async stop(): Promise<void> {
     this.#prober.close();
     this.#connection?.close();
-    await Promise.all(this.processes.map((process) => process.kill()));
+    await Promise.all([this.daemons.end(), ...this.processes.map((process) => process.kill())]);
   }
 
   // ---- construction
 
   async #build(setup: LabSetup): Promise<void> {
-    for (const dir of ['log', 'bin', 'server', ...this.plan.hosts.map(({ name }) => `hosts/${name}`)]) {
-      mkdirSync(join(this.stateDir, dir), { recursive: true, mode: 0o700 });
-    }
-    this.#writeLauncher();
-    this.#say(`underlay: ${this.plan.racks.length} racks, ${this.plan.hosts.length} hosts`);
+    const { hosts, racks, fabric } = this.plan;
+    const names = hosts.map(({ name }) => name);
+    makeFolders(this.stateDir, names);
+    writeLauncher(this.stateDir, this.#command);
+    this.#say(`underlay: ${racks.length} racks, ${hosts.length} hosts, ${fabricText(fabric)}`);
     await buildUnderlay(this.run, underlay(this.plan));
     this.#say('control plane');
     await this.startServer();
-    const { hosts, topology } = await furnish(this.client, this.plan, this.#addressing, setup);
-    const cidrs = new Map(hosts.map((host) => [host.name, routedRanges(host)]));
-    const aggregates = rackAggregates(this.plan, hosts, topology);
-    for (const part of switchRoutes(this.plan, aggregates, cidrs)) await applyPlan(this.run, part);
+    await furnish(this.client, this.plan, this.#addressing, setup);
+    await this.exportRoutes();
     this.#say('agents');
-    for (const host of hosts) await this.#configureAgent(host.name);
-    for (const host of hosts) this.startAgent(host.name);
-    const patience = 30_000 + 4_000 * hosts.length;
-    await Promise.all(hosts.map((host) => this.agentReady(host.name, patience)));
+    const present = names.filter((name) => setup.absent?.includes(name) !== true);
+    for (const host of present) await this.#admit(host);
+    for (const host of present) this.startAgent(host);
+    const patience = 30_000 + 4_000 * present.length;
+    await Promise.all(present.map((host) => this.agentReady(host, patience)));
+    await routed(this, patience);
   }
 
-  async #configureAgent(host: string): Promise<void> {
-    const dir = join(this.stateDir, 'hosts', host);
+  /** One that was absent: made, its routes given to the switches, its agent ready. */
+  async join(host: string): Promise<void> {
+    await makeHost(this.client, this.host(host), this.#addressing, this.#growth, true);
+    await this.exportRoutes();
+    await this.#admit(host);
+    this.startAgent(host);
+    await this.agentReady(host);
+    await routed(this, 30_000);
+  }
+
+  async #admit(host: string): Promise<void> {
     const { token } = await this.client.hostJoinToken({ params: { name: host }, body: {} });
-    const file = parse(readFileSync(join(this.stateDir, 'server', 'client.yaml'), 'utf8')) as {
-      server: string;
-      ca: string;
-    };
-    const config = {
-      host,
-      server: file.server,
-      ca: file.ca,
-      joinToken: token,
-      stateDir: join(dir, 'state'),
-      runDir: join(dir, 'run'),
-    };
-    writeFileSync(join(dir, 'agent.yaml'), stringify(config), { mode: 0o600 });
+    writeAgentConfig(this.stateDir, host, token, this.#startSpeaker(host));
   }
 
-  /** `romana` for shells inside the lab. */
-  #writeLauncher(): void {
-    const words = this.#command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-    const path = join(this.stateDir, 'bin', 'romana');
-    writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`);
-    chmodSync(path, 0o755);
+  /** As the host's supervisor does; it waits for the configuration that the agent writes. */
+  #startSpeaker(host: string): SpeakerPlace | null {
+    const { kind, daemon } = this.plan.fabric;
+    if (kind !== 'bgp') return null;
+    const place = this.daemons.place(host, daemon);
+    this.daemons.start(host, speakerProcesses(daemon, place));
+    return place;
   }
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Host } from '#contract/model.ts';
 import { containsAddress, parseAddress, parseCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
-import { tableCounts } from './counts.ts';
+import { missingOn } from './converge.ts';
+import { type KernelRoute, routesWithin, tableCounts } from './counts.ts';
 import { type LabInput, labOptions } from './options.ts';
 import { type FabricChoice, fabrics, plainFabric, planLab } from './plan.ts';
 import {
@@ -19,7 +21,7 @@ import {
   TENANTS,
   waveSize,
 } from './spread.ts';
-import { switchRoutes, underlay } from './underlay.ts';
+import { underlay } from './underlay.ts';
 
 const choices: FabricChoice[] = fabrics.flatMap((kind) =>
   [false, true].map((dualHomed) => ({ ...plainFabric, kind, dualHomed })),
@@ -105,50 +107,6 @@ test('P1 links join namespaces of the plan only, no link name is used twice in o
         assert.ok(names.has(namespace) && link.length <= 15);
       }
     }),
-  );
-});
-
-test('P2 a leaf routes each host CIDR of its own rack and drops the rest of its aggregate; the spine knows aggregates only', () => {
-  const plan = planLab({ hosts: 3, racks: 2 });
-  const aggregates = [
-    { path: 'rack1', cidr: '10.0.0.0/9' },
-    { path: 'rack2', cidr: '10.128.0.0/9' },
-    { path: 'rack2', cidr: 'fd10:8000::/17' },
-  ];
-  const cidrs = new Map([
-    ['h1', ['10.1.0.0/16']],
-    ['h2', ['10.2.0.0/16']],
-    ['h3', ['10.129.0.0/16', 'fd10:8001::/32']],
-  ]);
-  assert.deepEqual(
-    switchRoutes(plan, aggregates, cidrs).map(({ name, lines }) => [name, lines]),
-    [
-      [
-        'leaf1',
-        [
-          'route replace blackhole 10.0.0.0/9',
-          'route replace 10.1.0.0/16 via 192.168.1.1',
-          'route replace 10.2.0.0/16 via 192.168.1.2',
-        ],
-      ],
-      [
-        'leaf2',
-        [
-          'route replace blackhole 10.128.0.0/9',
-          'route replace blackhole fd10:8000::/17',
-          'route replace 10.129.0.0/16 via 192.168.2.1',
-          'route replace fd10:8001::/32 via fd00:2::1',
-        ],
-      ],
-      [
-        'spine',
-        [
-          'route replace 10.0.0.0/9 via 192.168.101.2',
-          'route replace 10.128.0.0/9 via 192.168.102.2',
-          'route replace fd10:8000::/17 via fd00:102::2',
-        ],
-      ],
-    ],
   );
 });
 
@@ -281,6 +239,27 @@ test('S3 a sample is bounded and holds every endpoint, every kind, every protoco
       }
     }
   }
+});
+
+test('a leaf misses a range of its hosts that no route holds, or only a dropping one; the spine misses those of all', () => {
+  const plan = planLab({ hosts: 3, racks: 2 });
+  const hosts = [1, 2, 129].map((n, i) => ({
+    name: `h${i + 1}`,
+    ids: [{ cidr: `10.${n}.0.0/16` }] as unknown as Host['ids'],
+  }));
+  const routes = (...texts: string[]): KernelRoute[] =>
+    texts.map((text) => {
+      const [cidr = '', type = ''] = text.split(' ');
+      return { cidr: parseCidr(cidr), type };
+    });
+  const leaf = routes('10.0.0.0/9 blackhole', '10.1.0.0/16', '10.2.0.0/16');
+  assert.deepEqual(missingOn(plan, 'leaf1', leaf, hosts), []);
+  assert.deepEqual(missingOn(plan, 'leaf1', leaf.slice(0, 2), hosts), ['10.2.0.0/16']);
+  assert.deepEqual(missingOn(plan, 'spine', routes('10.0.0.0/9'), hosts), ['10.129.0.0/16']);
+  assert.equal(
+    routesWithin([...leaf, ...routes('192.168.1.0/24', 'fd10::/16')], ['10.0.0.0/8', 'fd10::/16']),
+    4,
+  );
 });
 
 test('rules and elements are told apart; a host without our table has neither', () => {

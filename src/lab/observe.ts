@@ -4,6 +4,7 @@ import type { DecodedAddress } from '#contract/ipam.ts';
 import type { LabDocument, LabMtuProbe, LabProbe } from '#contract/lab.ts';
 import type { Endpoint } from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
+import { routesWithin } from './counts.ts';
 import type { Lab, LabProbeWish } from './harness.ts';
 import { PROBE_PORT, type ProbeResult } from './probe.ts';
 import { pooled } from './processes.ts';
@@ -166,6 +167,30 @@ async function observeHosts(lab: Lab): Promise<LabDocument['hosts']> {
   });
 }
 
+/** As the control plane was told by the agents. */
+async function observeBgp(lab: Lab): Promise<LabDocument['bgp']> {
+  if (lab.plan.fabric.kind !== 'bgp') return [];
+  const { items } = await lab.client.bgpStatus({ query: {} });
+  return items.flatMap(({ host, report }) =>
+    (report?.sessions ?? []).map(({ peer, neighbour, state, prefixesOut }) => ({
+      host,
+      peer,
+      neighbour,
+      state,
+      prefixesOut,
+    })),
+  );
+}
+
+async function observeSwitches(lab: Lab): Promise<LabDocument['switches']> {
+  const { items } = await lab.client.networkList();
+  const networks = items.map(({ cidr }) => cidr);
+  return pooled(lab.switches, 4, async (name) => ({
+    name,
+    routes: routesWithin(await lab.routes(name), networks),
+  }));
+}
+
 /** `started`: when the lab began, in milliseconds of `performance.timeOrigin + performance.now()`. */
 export async function observe(lab: Lab, placed: readonly Placed[], started: number): Promise<Observation> {
   const byPlan = new Map(placed.map((one) => [one.plan, one]));
@@ -174,9 +199,11 @@ export async function observe(lab: Lab, placed: readonly Placed[], started: numb
   const matrix = await observeMatrix(lab, byPlan, probes);
   const mtu = await observeMtu(lab, byPlan);
   const hosts = await observeHosts(lab);
+  const bgp = await observeBgp(lab);
+  const switches = await observeSwitches(lab);
   const as = (one: { expected: string; observed: string }): boolean => one.expected === one.observed;
   const document: LabDocument = {
-    ok: matrix.every(as) && mtu.every(as),
+    ok: matrix.every(as) && mtu.every(as) && bgp.every(({ state }) => state === 'established'),
     hosts,
     endpoints: placed.map(({ plan, endpoint }) => ({
       name: keyOf(plan),
@@ -187,6 +214,8 @@ export async function observe(lab: Lab, placed: readonly Placed[], started: numb
     })),
     matrix,
     mtu,
+    bgp,
+    switches,
     seconds: Math.round((performance.timeOrigin + performance.now() - started) / 100) / 10,
   };
   return {

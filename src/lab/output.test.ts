@@ -47,7 +47,11 @@ const matrix: LabProbe[] = planProbes(plans).map(({ from, to, family, protocol }
   expected: expected(from, to),
   observed: expected(from, to),
 }));
-const good = { ok: true, hosts: [], endpoints: [], matrix, mtu: [], seconds: 1 };
+const switches = [
+  { name: 'spine', routes: 4 },
+  { name: 'leaf1', routes: 6 },
+];
+const good = { ok: true, hosts: [], endpoints: [], matrix, mtu: [], bgp: [], switches, seconds: 1 };
 
 test('the report shows each address with its four ids, a grid, and says that everything is as expected', () => {
   const text = reportText({ placed, document: good, sampled: false });
@@ -56,6 +60,25 @@ test('the report shows each address with its four ids, a grid, and says that eve
   assert.deepEqual(row?.split(/\s+/).slice(2), ['-', '+', '+', ...Array.from({ length: 9 }, () => '.')]);
   assert.match(text, /Everything is as expected/);
   assert.match(hints(placed), /ping 10\.1\.1\./);
+});
+
+test('the report shows the routes of the switches, and the sessions of the hosts where there are any; one that is down is wrong', () => {
+  const quiet = reportText({ placed, document: good, sampled: false });
+  assert.match(quiet, /^SWITCH +ROUTES\nspine +4\nleaf1 +6$/m);
+  assert.doesNotMatch(quiet, /PEER/);
+  const session = {
+    host: 'h1',
+    peer: 'leaf1',
+    neighbour: '192.168.1.254',
+    state: 'established' as const,
+    prefixesOut: 1,
+  };
+  const down = { ...session, neighbour: 'fd00:1::fe', state: 'active' as const, prefixesOut: null };
+  const document = { ...good, bgp: [session, down] };
+  const text = reportText({ placed, document, sampled: false });
+  assert.match(text, /^h1 +leaf1 +192\.168\.1\.254 +established +1$/m);
+  assert.match(text, /^h1 +leaf1 +fd00:1::fe +active +-$/m);
+  assert.deepEqual(wrongLines(document), ['BGP session of h1 with leaf1 (fd00:1::fe) is active']);
 });
 
 test('one wrong probe of many shows in the grid, in its kind and by name; a long list is cut', () => {

@@ -138,3 +138,9 @@ export function planLab({
 export function leavesOf({ racks }: LabPlan): LeafPlan[] {
   return racks.flatMap(({ leaves }) => leaves);
 }
+
+export function fabricText({ kind, daemon, tor, dualHomed }: FabricChoice): string {
+  const links = dualHomed ? ', two links to each host' : '';
+  const speakers = kind === 'bgp' ? ` (${daemon} on hosts)` : '';
+  return `${kind}${speakers}${tor === null ? '' : `, ${tor} on switches`}${links}`;
+}

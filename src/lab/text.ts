@@ -39,6 +39,20 @@ function hostTable(hosts: LabDocument['hosts']): string {
   );
 }
 
+function switchTable(switches: LabDocument['switches']): string {
+  return table(
+    ['SWITCH', 'ROUTES'],
+    switches.map(({ name, routes }) => [name, routes]),
+  );
+}
+
+function bgpTable(sessions: LabDocument['bgp']): string {
+  return table(
+    ['HOST', 'PEER', 'NEIGHBOUR', 'STATE', 'ANNOUNCED'],
+    sessions.map((s) => [s.host, s.peer, s.neighbour, s.state, s.prefixesOut ?? '-']),
+  );
+}
+
 const right = (probe: { expected: string; observed: string }): boolean => probe.expected === probe.observed;
 
 /** One cell: `+` passes, `.` is stopped, `!` is not what was expected, `-` the endpoint itself. */
@@ -88,12 +102,18 @@ export function wrongLines(document: LabDocument, most = 20): string[] {
         (p) =>
           `${p.from} -> ${p.to} IPv${p.family}, ${p.size} bytes unfragmented: expected ${p.expected}, observed ${p.observed}`,
       ),
+    ...document.bgp
+      .filter(({ state }) => state !== 'established')
+      .map(
+        ({ host, peer, neighbour, state }) =>
+          `BGP session of ${host} with ${peer} (${neighbour}) is ${state}`,
+      ),
   ];
   return lines.length <= most ? lines : [...lines.slice(0, most), `and ${lines.length - most} more`];
 }
 
 export function reportText({ placed, document, sampled }: Observation): string {
-  const { matrix, mtu, hosts } = document;
+  const { matrix, mtu, hosts, switches, bgp } = document;
   const wrong = wrongLines(document);
   const reach =
     placed.length <= wholeMatrix
@@ -117,6 +137,9 @@ export function reportText({ placed, document, sampled }: Observation): string {
     '',
     hostTable(hosts),
     '',
+    switchTable(switches),
+    '',
+    ...(bgp.length === 0 ? [] : [bgpTable(bgp), '']),
     `${matrix.length} probes${sampled ? ', a sample of all pairs' : ''}${mtuText}.`,
     wrong.length === 0
       ? `Everything is as expected (${document.seconds} s).`

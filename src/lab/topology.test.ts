@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isRomanaError } from '#core/errors.ts';
-import { planLab } from './plan.ts';
-import { addressing, endpointsPerBlock, familiesOf, networksFor, rackAggregates } from './topology.ts';
+import { demandTopology } from '#core/plan/topology/index.ts';
+import { ownTopology, withFabric } from './fabric.ts';
+import { fabrics, plainFabric, planLab } from './plan.ts';
+import { addressing, endpointsPerBlock, familiesOf, groupsOfRacks, networksFor } from './topology.ts';
 
 const v4 = { name: 'v4', cidr: '10.0.0.0/8', layout: '8/8/4/4' };
 const old = { name: 'old', cidr: '172.16.0.0/12', layout: '8/6/4/2', tenants: ['acme'] };
@@ -61,21 +63,76 @@ test('files that the lab cannot use are refused, and it says why', () => {
   }
 });
 
-test('the spine routes the aggregate of the group that a rack stands in; racks that share a group are refused', () => {
-  const plan = planLab({ hosts: 3, racks: 2 });
+test('the switches of a rack serve the smallest group that holds its hosts; a file that has them otherwise is refused', () => {
+  const plan = planLab({ hosts: 4, racks: 2 });
   const standing = (...paths: (string | null)[]) => paths.map((group) => ({ group }));
-  const topology = {
-    aggregates: [
-      { path: 'z', cidr: '10.0.0.0/8' },
-      { path: 'z/a', cidr: '10.0.0.0/9' },
-      { path: 'z/b', cidr: '10.128.0.0/9' },
+  assert.deepEqual(
+    [...groupsOfRacks(plan.hosts, standing('z/a', 'z/a', 'z/b', 'z/b'))],
+    [
+      ['rack1', 'z/a'],
+      ['rack2', 'z/b'],
     ],
-  };
-  assert.deepEqual(rackAggregates(plan, standing('z/a', 'z/a', 'z/b'), topology), [
-    { path: 'rack1', cidr: '10.0.0.0/9' },
-    { path: 'rack2', cidr: '10.128.0.0/9' },
-  ]);
-  for (const groups of [standing('z/a', 'z/a', 'z/a'), standing('z/a', 'z/a', null)]) {
-    assert.throws(() => rackAggregates(plan, groups, topology), /a group for each rack/);
+  );
+  assert.deepEqual(
+    [...groupsOfRacks(plan.hosts, standing('y/a', 'y/b', 'z/b', 'z/b'))],
+    [
+      ['rack1', 'y'],
+      ['rack2', 'z/b'],
+    ],
+  );
+  for (const groups of [
+    standing('z/a', 'z/a', 'z/a', 'z/a'),
+    standing('z/a', 'z/a', null, 'z/b'),
+    standing('z/a', 'z/c', 'z/b', 'z/b'),
+    standing('x', 'y', 'z/b', 'z/b'),
+    standing('z', 'z', 'z/b', 'z/b'),
+  ]) {
+    assert.throws(() => groupsOfRacks(plan.hosts, groups), /a group for each rack/);
+  }
+});
+
+test("the lab's switches and fabric are stated in the words of a topology file, for its own racks and in a user's file", () => {
+  const choices = fabrics.flatMap((kind) =>
+    [false, true].map((dualHomed) => ({ ...plainFabric, kind, dualHomed })),
+  );
+  for (const fabric of choices) {
+    const plan = planLab({ hosts: 4, racks: 2, fabric });
+    const own = demandTopology({ networks: [v4, v6], ...ownTopology(plan) }).file;
+    const racks = new Map([
+      ['rack1', 'rack1'],
+      ['rack2', 'z/rack2'],
+    ]);
+    const theirs = demandTopology(withFabric(plan, { networks: [v4, v6], groups }, racks)).file;
+    for (const { topologies } of [own, theirs]) {
+      const [top] = topologies ?? [];
+      assert.deepEqual(
+        top?.devices?.map(({ name }) => name),
+        ['spine'],
+      );
+      const rack1 = top?.groups.find(({ name }) => name === 'rack1');
+      assert.deepEqual(
+        rack1?.devices?.map(({ name, uplinks }) => [name, uplinks[0]?.device]),
+        fabric.dualHomed
+          ? [
+              ['leaf1a', 'spine'],
+              ['leaf1b', 'spine'],
+            ]
+          : [['leaf1', 'spine']],
+      );
+      assert.equal((fabric.kind === 'l2' ? rack1 : top)?.fabric?.kind, fabric.kind);
+      assert.equal((fabric.kind === 'l2' ? top : rack1)?.fabric ?? null, null);
+    }
+    const inner = theirs.topologies?.[0]?.groups.find(({ name }) => name === 'z')?.groups[0];
+    assert.equal(inner?.devices?.length, fabric.dualHomed ? 2 : 1);
+  }
+});
+
+test('a file that states a fabric or devices itself is refused: the lab has switches of its own', () => {
+  const plan = planLab({ hosts: 2, racks: 1 });
+  for (const file of [
+    { topologies: [{ fabric: 'l2', map: [] }] },
+    { groups: [{ name: 'a', groups: [{ name: 'b', devices: [] }] }] },
+  ]) {
+    assert.throws(() => withFabric(plan, file, new Map()), /switches of its own/);
   }
 });

@@ -9,7 +9,7 @@ import type { TopologyInput } from '#contract/topology.ts';
 import { RomanaError } from '#core/errors.ts';
 import { isOpenTo } from '#core/plan/open.ts';
 import { demandTopology } from '#core/plan/topology/index.ts';
-import { type LabPlan, NETWORKS } from './plan.ts';
+import { type HostPlan, NETWORKS } from './plan.ts';
 
 export interface LabNetwork {
   readonly name: string;
@@ -70,33 +70,30 @@ export function networksFor({ networks }: Addressing, tenant: string, turn: numb
   });
 }
 
-/** What is routed to a host: its reservations, which may be larger than the ids that it has. */
-export function routedRanges({ ids, reservations }: Host): string[] {
-  return (reservations ?? ids).map(({ cidr }) => cidr);
-}
-
-/** Aggregates by the name of the rack whose hosts they hold: the spine routes nothing smaller. */
-export function rackAggregates(
-  plan: LabPlan,
+/** The smallest group that holds each rack's hosts, and no others: the one that the rack's switches serve. */
+export function groupsOfRacks(
+  planned: readonly HostPlan[],
   hosts: readonly Pick<Host, 'group'>[],
-  { aggregates }: { readonly aggregates: readonly { readonly path: string; readonly cidr: string }[] },
-): { path: string; cidr: string }[] {
-  const racks = new Map<string | null, string>();
-  for (const [i, { name, rack }] of plan.hosts.entries()) {
-    const group = hosts[i]?.group ?? null;
-    const other = racks.get(group) ?? rack.name;
-    if (group === null || other !== rack.name) {
+): ReadonlyMap<string, string> {
+  const standing = planned.map(({ name, rack }, i) => ({ name, rack, group: hosts[i]?.group ?? null }));
+  return new Map(
+    [...new Set(planned.map(({ rack }) => rack))].map((rack) => {
+      const own = standing.filter((host) => host.rack === rack);
+      const paths = own.flatMap(({ group }) => (group === null ? [] : [group.split('/')]));
+      const shared = (paths[0] ?? []).findIndex((part, i) => paths.some((path) => path[i] !== part));
+      const path = (shared < 0 ? (paths[0] ?? []) : (paths[0] ?? []).slice(0, shared)).join('/');
+      const inside = ({ group }: (typeof standing)[number]): boolean =>
+        group !== null && (group === path || path === '' || group.startsWith(`${path}/`));
+      const other = standing.find((host) => inside(host) !== (host.rack === rack));
+      if (other === undefined && path !== '') return [rack.name, path] as const;
+      const whose = other ?? own[0];
+      const where = whose?.group === null ? 'no group' : `group ${whose?.group}`;
       throw new RomanaError(
         'input_invalid',
-        `Host ${name} of ${rack.name} stands in ${group === null ? 'no group' : `group ${group}, like hosts of ${other}`}: the file needs a group for each rack, named ${rack.name} or with the label rack: ${rack.name}.`,
+        `Host ${whose?.name} of ${whose?.rack.name} stands in ${where}, and no group holds the hosts of ${rack.name} and no others: the file needs a group for each rack, named ${rack.name} or with the label rack: ${rack.name}.`,
       );
-    }
-    racks.set(group, rack.name);
-  }
-  return aggregates.flatMap(({ path, cidr }) => {
-    const rack = racks.get(path);
-    return rack === undefined ? [] : [{ path: rack, cidr }];
-  });
+    }),
+  );
 }
 
 function refused(message: string): RomanaError {

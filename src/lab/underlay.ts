@@ -184,31 +184,3 @@ export function underlay(plan: LabPlan): Wiring {
     ],
   };
 }
-
-/**
- * The switches' static routes for the ranges that Romana gives out: one per rack on the spine, one per host on a leaf. A leaf drops
- * the rest of its own aggregate: without that an unused range would go round between leaf and spine.
- */
-export function switchRoutes(
-  plan: LabPlan,
-  aggregates: readonly { readonly path: string; readonly cidr: string }[],
-  hostCidrs: ReadonlyMap<string, readonly string[]>,
-): NamespacePlan[] {
-  const via = (cidr: string, to: Pair4And6): string => (cidr.includes(':') ? to.address6 : to.address4);
-  const spine: string[] = [];
-  const leaves = plan.racks.flatMap((rack) =>
-    rack.leaves.map((leaf) => {
-      const lines: string[] = [];
-      for (const { cidr } of aggregates.filter((aggregate) => aggregate.path === rack.name)) {
-        spine.push(`route replace ${cidr} via ${via(cidr, leaf.up)}`);
-        lines.push(`route replace blackhole ${cidr}`);
-      }
-      for (const host of plan.hosts.filter((host) => host.rack === rack)) {
-        for (const cidr of hostCidrs.get(host.name) ?? [])
-          lines.push(`route replace ${cidr} via ${via(cidr, host)}`);
-      }
-      return { name: leaf.name, sysctls: [], lines };
-    }),
-  );
-  return [...leaves, { name: SPINE, sysctls: [], lines: spine }];
-}

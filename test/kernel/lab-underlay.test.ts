@@ -5,7 +5,7 @@ import { createRunner } from '#agent/exec.ts';
 import { addNamespaces, applyPlan, buildUnderlay, netnsPath, runIn } from '#lab/network.ts';
 import { planLab } from '#lab/plan.ts';
 import { Prober } from '#lab/probe.ts';
-import { switchRoutes, underlay } from '#lab/underlay.ts';
+import { underlay } from '#lab/underlay.ts';
 import { inPrivateNamespaces } from '../support/namespace.ts';
 
 const run = createRunner();
@@ -64,18 +64,34 @@ if (inPrivateNamespaces(import.meta.url)) {
   let prober: Prober;
   before(async () => {
     await buildUnderlay(run, underlay(plan));
-    const aggregates = ['10.0.0.0/9', 'fd10::/17'].map((cidr) => ({ path: 'rack1', cidr }));
     // host 3 stands in rack 2 with addresses of rack 2
     const third = endpoints[2];
     assert.ok(third);
     Object.assign(third, { address4: '10.129.1.27', address6: 'fd10:8001:1:1::b' });
-    for (const cidr of ['10.128.0.0/9', 'fd10:8000::/17']) aggregates.push({ path: 'rack2', cidr });
-    const cidrs = new Map([
-      ['h1', ['10.1.0.0/16', 'fd10:1::/32']],
-      ['h2', ['10.2.0.0/16', 'fd10:2::/32']],
-      ['h3', ['10.129.0.0/16', 'fd10:8001::/32']],
-    ]);
-    for (const part of switchRoutes(plan, aggregates, cidrs)) await applyPlan(run, part);
+    const routes = {
+      leaf1: [
+        '10.1.0.0/16 via 192.168.1.1',
+        '10.2.0.0/16 via 192.168.1.2',
+        'fd10:1::/32 via fd00:1::1',
+        'fd10:2::/32 via fd00:1::2',
+        'blackhole 10.0.0.0/9',
+        'blackhole fd10::/17',
+      ],
+      leaf2: [
+        '10.129.0.0/16 via 192.168.2.1',
+        'fd10:8001::/32 via fd00:2::1',
+        'blackhole 10.128.0.0/9',
+        'blackhole fd10:8000::/17',
+      ],
+      spine: [
+        '10.0.0.0/9 via 192.168.101.2',
+        '10.128.0.0/9 via 192.168.102.2',
+        'fd10::/17 via fd00:101::2',
+        'fd10:8000::/17 via fd00:102::2',
+      ],
+    };
+    for (const [name, lines] of Object.entries(routes))
+      await applyPlan(run, { name, sysctls: [], lines: lines.map((line) => `route add ${line}`) });
     for (const endpoint of endpoints) await wire(endpoint);
     prober = new Prober();
     for (const { name } of endpoints) await prober.listen(netnsPath(name));

@@ -1,0 +1,98 @@
+/**
+ * The switches of a lab: Linux boxes with static routes, or with BIRD or FRR. Each is given the text that `route export` has for it,
+ * as a network engineer would, and nothing else.
+ */
+import { writeFileSync } from 'node:fs';
+import { birdConfigPath, birdProcesses } from '#agent/drivers/bird/processes.ts';
+import { frrConfigPath, frrProcesses } from '#agent/drivers/frr/processes.ts';
+import type { Runner } from '#agent/exec.ts';
+import type { SpeakerPlace, SpeakerProcess } from '#agent/speaker.ts';
+import type { Daemons } from './daemons.ts';
+import { switchesOf } from './fabric.ts';
+import { runIn } from './network.ts';
+import type { LabPlan, Tor } from './plan.ts';
+
+export type SwitchFormat = 'iproute2' | Tor;
+/** What `route export` prints for a switch. */
+export type Exporter = (device: string, format: SwitchFormat) => Promise<string>;
+
+interface SwitchProgram {
+  readonly config: string;
+  readonly check: readonly string[];
+  readonly reload: readonly string[];
+  readonly processes: readonly SpeakerProcess[];
+}
+
+const programs: Record<Tor, (place: SpeakerPlace) => SwitchProgram> = {
+  bird: (place) => ({
+    config: birdConfigPath(place),
+    check: ['bird', '-p', '-c', birdConfigPath(place)],
+    reload: ['birdc', '-s', place.control, 'configure'],
+    processes: birdProcesses(place),
+  }),
+  frr: (place) => {
+    const config = frrConfigPath(place);
+    const folders = ['--confdir', place.dir, '--rundir', place.dir, '--vty_socket', place.control];
+    return {
+      config,
+      check: ['vtysh', '-C', '-f', config],
+      reload: ['/usr/lib/frr/frr-reload.py', '--reload', '--stdout', ...folders, config],
+      processes: frrProcesses(place),
+    };
+  },
+};
+
+export class Switches {
+  readonly names: readonly string[];
+  readonly format: SwitchFormat;
+  readonly #run: Runner;
+  readonly #daemons: Daemons;
+  readonly #texts = new Map<string, string>();
+
+  constructor(run: Runner, plan: LabPlan, daemons: Daemons) {
+    this.#run = run;
+    this.#daemons = daemons;
+    this.names = switchesOf(plan);
+    this.format = plan.fabric.tor ?? 'iproute2';
+  }
+
+  /** Brings all of them to what the control plane says now; the daemons go on without a break. */
+  async configure(exporter: Exporter): Promise<void> {
+    await Promise.all(
+      this.names.map(async (name) => {
+        const text = await exporter(name, this.format);
+        if (this.#texts.get(name) === text) return;
+        await this.#give(name, text);
+        this.#texts.set(name, text);
+      }),
+    );
+  }
+
+  async #give(name: string, text: string): Promise<void> {
+    if (this.format === 'iproute2') return this.#routes(name, text);
+    const place = this.#daemons.place(name, this.format);
+    const { config, check, reload, processes } = programs[this.format](place);
+    writeFileSync(config, text, { mode: 0o644 });
+    await this.#run(check);
+    if (this.#texts.has(name)) await this.#run(reload, { timeoutMs: 60_000 });
+    else this.#daemons.start(name, processes);
+  }
+
+  /** A file of routes says nothing of those that are no more. */
+  async #routes(name: string, text: string): Promise<void> {
+    const targets = (lines: string): Map<string, string> =>
+      new Map(
+        lines.split('\n').flatMap((line) => {
+          const match = /^route replace ((?:blackhole |unreachable )?[0-9a-f.:]+\/\d+)/.exec(line);
+          return match?.[1] === undefined
+            ? []
+            : [[match[1].split(' ').at(-1) ?? '', `route delete ${match[1]}`]];
+        }),
+      );
+    const now = targets(text);
+    const gone = [...targets(this.#texts.get(name) ?? '')].flatMap(([cidr, line]) =>
+      now.has(cidr) ? [] : [line],
+    );
+    await runIn(this.#run, name)(['ip', '-batch', '-'], { stdin: `${text}\n${gone.join('\n')}\n` });
+  }
+}
