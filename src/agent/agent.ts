@@ -12,8 +12,9 @@ import { locationOf } from '#contract/location.ts';
 import type * as m from '#contract/model.ts';
 import { formatAddress } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
-import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
+import type { Cancel } from '#core/ports.ts';
 import type { FollowedEvent } from '#net/watch.ts';
+import type { AgentOptions, AgentStatus } from './agent-options.ts';
 import { LocalAllocator } from './allocator.ts';
 import type { WiredEndpoint } from './desired.ts';
 import {
@@ -24,61 +25,19 @@ import {
   wiredFromHeld,
   wiredFromView,
 } from './endpoints.ts';
+import { FabricSide } from './fabric-side.ts';
 import { bareReport, Generation, withdrawn } from './generation.ts';
 import { Waiting, wantedIds } from './growth.ts';
 import { emptyIds, holdingsOf, MaybeWired } from './holdings.ts';
-import type { JournalFs } from './journal/index.ts';
 import { isUndisputed } from './listed.ts';
 import { wiredOf } from './live.ts';
-import type { ObjectStatus } from './ports.ts';
-import { type Kernel, type Outcome, Reconciler } from './reconciler.ts';
+import { type Outcome, Reconciler } from './reconciler.ts';
 import { Reporter } from './reporter.ts';
-import { SavedView, type StateFiles } from './saved-view.ts';
+import { SavedView } from './saved-view.ts';
 import { View, type ViewState } from './view.ts';
 
+export type { AgentOptions, AgentStatus, ControlPlane } from './agent-options.ts';
 export type { StateFiles } from './saved-view.ts';
-
-export interface ControlPlane {
-  report(report: m.HostReport): Promise<m.HostReportAnswer>;
-  /** Follows the stream from a position on, for as long as it is not cancelled. */
-  follow(
-    since: m.Position | null,
-    onEvent: (event: FollowedEvent) => void,
-    onDown: (error: RomanaError) => void,
-  ): Cancel;
-}
-
-export interface AgentOptions {
-  readonly host: string;
-  readonly version: string;
-  readonly uplinks: readonly string[];
-  readonly endpointLinks: readonly string[];
-  readonly mtu: number;
-  readonly resyncMs: number;
-  readonly heartbeatMs: number;
-  readonly kernel: Kernel;
-  readonly controlPlane: ControlPlane;
-  readonly files: StateFiles;
-  readonly journal: { readonly dir: string; readonly fs?: JournalFs };
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly log: Log;
-}
-
-export interface AgentStatus {
-  readonly host: string;
-  readonly ready: boolean;
-  readonly connected: boolean;
-  readonly applied: m.Position | null;
-  readonly known: m.Position | null;
-  readonly problems: readonly m.Problem[];
-  readonly endpoints: number;
-  readonly objects: readonly ObjectStatus[];
-  readonly counts: { readonly routes: number; readonly rules: number; readonly elements: number };
-  readonly drops: Readonly<Record<string, number>>;
-  readonly writes: number;
-}
 
 const adoptAgainMs = 1000;
 
@@ -89,6 +48,7 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly #endpoints: LocalEndpoints;
   readonly #waiting: Waiting;
+  readonly #fabric: FabricSide;
   #allocator: LocalAllocator | null = null;
   #generation: Generation | null = null;
   #ready = false;
@@ -107,8 +67,16 @@ export class Agent {
     this.#options = options;
     const { host, clock, timers, random, log } = options;
     this.#saved = new SavedView({ ...options, view: this.#view, onSaved: () => this.#reporter.wake() });
+    this.#fabric = new FabricSide({
+      ...options,
+      facts: options.kernel.facts,
+      follow: () => this.#reconciler.trigger(0),
+      news: () => this.#reporter.wake(),
+    });
     this.#reconciler = new Reconciler({
       ...options,
+      before: () => this.#fabric.before(this.#mayNotSpeak()),
+      following: (daemon) => this.#fabric.following(daemon),
       knowledge: () => {
         const superseded = this.#generation?.superseded === true;
         const seen = this.#ready || superseded ? this.#view.state : null;
@@ -125,6 +93,7 @@ export class Agent {
         if (outcome.applied && this.#withdrawing && this.#generation?.superseded === false)
           this.#releaseAll();
         this.#writes += outcome.changes.length;
+        this.#fabric.passed(outcome, this.#withdrawing);
         this.#releaseRemoved();
         this.#reporter.wake();
       },
@@ -146,7 +115,7 @@ export class Agent {
         const outcome = this.#reconciler.last;
         const claims = [...this.#openAllocator().claims().map(claimOf), ...this.#maybeWired.list()];
         const holdings = holdingsOf(claims, view.objects);
-        const problems = outcome?.problems ?? [];
+        const problems = [...(outcome?.problems ?? []), ...this.#fabric.problems];
         const wanted = wantedIds(view.objects, host, this.#openAllocator().usage(), this.#waiting.list());
         return {
           view,
@@ -159,6 +128,8 @@ export class Agent {
           wanted,
           empty: emptyIds(claims, view.objects, host),
           generation: generation.said,
+          bgp: this.#fabric.bgp,
+          unreachable: this.#fabric.unreachable,
           undisputed: isUndisputed(this.#openAllocator(), this.#local(), view.objects, host),
         };
       },
@@ -182,6 +153,7 @@ export class Agent {
   async start(): Promise<void> {
     const { journal, clock, random, log, host } = this.#options;
     await this.#saved.load();
+    await this.#fabric.load();
     const networks = [...(this.#view.state?.objects.network.values() ?? [])].map(ipamNetwork);
     this.#allocator = await LocalAllocator.open({ ...journal, networks, clock, random, log });
     this.#generation = await Generation.load(this.#options.files, this.#allocator);
@@ -210,6 +182,7 @@ export class Agent {
     this.#stopWatch();
     this.#cancelAdopt();
     this.#reporter.stop();
+    this.#fabric.stop();
     await this.#reconciler.stop();
     await this.#saved.stop();
     await this.#adopting;
@@ -252,6 +225,7 @@ export class Agent {
         ...(this.#generation?.problems ?? []),
         ...(outcome?.problems ?? []),
         ...endpointProblems(outcome),
+        ...this.#fabric.problems,
         ...this.#reporter.problems,
       ],
       endpoints: outcome?.phases.size ?? 0,
@@ -262,6 +236,7 @@ export class Agent {
       },
       drops: Object.fromEntries([...counters].map(([name, { packets }]) => [name, packets])),
       writes: this.#writes,
+      bgp: this.#fabric.bgp,
     };
   }
 
@@ -303,6 +278,13 @@ export class Agent {
     const networks = this.#view.state?.objects.network ?? new Map<string, m.LaidOut>();
     for (const name of before) if (!networks.has(name)) allocator.removeNetwork(name);
     for (const network of networks.values()) allocator.setNetwork(ipamNetwork(network));
+  }
+
+  /** Known before a pass begins, so that nobody routes to what this host is about to let go of. */
+  #mayNotSpeak(): boolean {
+    const { state } = this.#view;
+    if (this.#generation?.superseded === true) return true;
+    return this.#ready && state !== null && this.#fenced(state);
   }
 
   #fenced(view: ViewState): boolean {

@@ -37,6 +37,23 @@ const AgentConfig = z.strictObject({
     .max(65535)
     .optional()
     .describe('MTU of endpoint links; default: the smallest of the uplinks'),
+  speaker: z
+    .strictObject({
+      dir: absolute
+        .default('/etc/romana/bgp')
+        .describe('Folder of the BGP daemon that the agent writes into, owned by the user of the daemon'),
+      control: absolute
+        .optional()
+        .describe('Control socket, folder of sockets, or pipe of the daemon; default: in the folder'),
+      mode: z
+        .enum(['own', 'include'])
+        .default('own')
+        .describe(
+          'own: the whole configuration; include: a part that the configuration of the site includes',
+        ),
+    })
+    .prefault({})
+    .describe('BGP daemon of the host, where the fabric is bgp'),
   resyncSeconds: z.number().min(1).max(3600).default(30),
   heartbeatSeconds: z.number().min(1).max(3600).default(10),
   logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

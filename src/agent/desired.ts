@@ -10,25 +10,24 @@ import {
   aggregate,
   type Cidr,
   compareAddress,
-  compareCidr,
   containsAddress,
   decode,
   formatAddress,
-  formatCidr,
   hostRoute,
   parseAddress,
   parseCidr,
 } from '#core/address/index.ts';
 import { segmentOf } from '#core/ipam/index.ts';
-import { carversOf, linkIn } from '#core/plan/index.ts';
 import type { PolicyModel, PolicyNetwork } from '#core/policy/index.ts';
-import { hostRoutes, type L2Host, type L2Routes } from '#core/routing/l2.ts';
+import type { BgpIntent, Daemon } from '#core/routing/index.ts';
+import { type Following, nobody } from './bgp/following.ts';
+import { addressProblems, desiredRoutes } from './desired-routes.ts';
 import { GATEWAY4, GATEWAY6, linkName } from './owned.ts';
+import { type Peer, watchedPeers } from './peers.ts';
 import type { DesiredLink, DesiredLinks, DesiredRoute, HostFacts } from './ports.ts';
 import type { LocalEndpoint, RulesInput } from './rules/build.ts';
+import { type Planner, planSite } from './site-plan.ts';
 import type { ViewObjects } from './view.ts';
-
-type Known = L2Host & { readonly host: m.Host };
 
 /** An endpoint of this host, whoever allocated it. */
 export interface WiredEndpoint {
@@ -51,6 +50,10 @@ export interface DesiredInput {
   /** 0: the smallest of the uplinks. */
   readonly mtu: number;
   readonly guardOthers: { readonly 4: boolean; readonly 6: boolean };
+  /** Devices that routes may go over; null: this daemon writes what it learns by itself. Default: all of them. */
+  readonly following?: (daemon: Daemon) => Following | null;
+  /** Default: computed anew. */
+  readonly planner?: Planner;
 }
 
 export interface Desired {
@@ -60,6 +63,10 @@ export interface Desired {
   readonly problems: readonly m.Problem[];
   /** Endpoints that cannot be wired as they are described: key → why. */
   readonly refused: ReadonlyMap<string, m.Problem>;
+  /** Null: the fabric needs no speaker here. */
+  readonly bgp: BgpIntent | null;
+  /** Hosts of the same link to look after. */
+  readonly watched: readonly Peer[];
 }
 
 export function computeDesired(input: DesiredInput): Desired {
@@ -103,19 +110,29 @@ export function computeDesired(input: DesiredInput): Desired {
   }
 
   // A fenced host may come back with what it had: nothing is routed to it, and its sources are dropped at the uplinks.
-  const hosts = [...objects.host.values()]
-    .filter(({ name, state }) => state !== 'fenced' || name === input.host)
-    .map((host) => ({ ...asL2Host(host), host }));
-  const fenced = self?.state === 'fenced';
-  const { routes, blackholes, unreachable } = routesOf(input, hosts);
-  for (const { host, cidr } of unreachable) {
-    problems.push({
-      code: 'host_unreachable',
-      message: `No route to ${formatCidr(cidr)} of host ${host}: it needs an underlay address of that family, used by no other host.`,
-    });
-  }
+  const others = [...objects.host.values()].filter(
+    ({ name, state }) => state !== 'fenced' && name !== input.host,
+  );
+  const site = (input.planner ?? planSite)(objects);
+  const routing = site.plan.host(input.host);
+  const following = input.following ?? (() => nobody);
+  const routes =
+    routing === undefined
+      ? []
+      : desiredRoutes({
+          routing,
+          facts,
+          following: routing.bgp === null ? nobody : following(routing.bgp.daemon),
+          fenced: self?.state === 'fenced',
+        });
+  if (self !== undefined) problems.push(...addressProblems(self, own, facts));
+  problems.push(...(routing?.problems ?? []).map(({ code, message }) => ({ code, message })));
+  const held = new Set(
+    facts.links.flatMap(({ addresses }) => addresses.map(({ address }) => formatAddress(address))),
+  );
+  // The kernel refuses a source that no link has.
   const source = (address: Address): Address | null =>
-    own.find(({ family }) => family === address.family) ?? null;
+    own.find((one) => one.family === address.family && held.has(formatAddress(one))) ?? null;
   const endpointRoutes = links.flatMap(({ link, addresses }) =>
     addresses.map((address) => ({
       kind: 'link' as const,
@@ -132,24 +149,18 @@ export function computeDesired(input: DesiredInput): Desired {
     rules: {
       model,
       endpoints: local,
-      peers: hosts.filter(({ name }) => name !== input.host).flatMap(({ cidrs }) => cidrs),
+      peers: others.flatMap((host) => [...ownRanges(host), ...(host.granted ?? []).map(parseCidr)]),
       uplinks,
       endpointLinks: input.endpointLinks,
       gateways: { 4: GATEWAY4, 6: GATEWAY6 },
       guardOthers: input.guardOthers,
     },
     links: { links, gateway4: GATEWAY4, gateway6: GATEWAY6, families },
-    routes: [
-      ...endpointRoutes,
-      ...(fenced ? [] : routes).map(({ cidr, via }) => ({
-        kind: 'via' as const,
-        cidr,
-        hops: [{ via, link: null }],
-      })),
-      ...blackholes.map((cidr) => ({ kind: 'blackhole' as const, cidr })),
-    ],
+    routes: [...endpointRoutes, ...routes],
     problems,
     refused,
+    bgp: routing?.bgp ?? null,
+    watched: routing === undefined ? [] : watchedPeers(site.input, routing),
   };
 }
 
@@ -212,44 +223,9 @@ function sharedAddresses(
  * What is routed to a host, let in from it, and a blackhole on it: its reservations as a whole, pending ones too, so that a further host
  * id inside them changes nothing anywhere. Ids stand for themselves where a server of an older version tells of no reservations.
  */
-function ownRanges(host: m.Host, within: (network: string) => boolean = () => true): Cidr[] {
-  const held = [...(host.reservations ?? []), ...host.ids].filter(({ network }) => within(network));
+function ownRanges(host: m.Host): Cidr[] {
+  const held = [...(host.reservations ?? []), ...host.ids];
   return aggregate(held.map(({ cidr }) => parseCidr(cidr)));
-}
-
-/**
- * Where hosts stand in groups of several topologies, each of these says who shares a link for the addresses of its networks; for those of
- * networks that none carves it is the first topology of the host.
- */
-function routesOf({ objects, host: name }: DesiredInput, hosts: readonly Known[]): L2Routes {
-  const self = objects.host.get(name);
-  const whole: L2Host = self === undefined ? { name, addresses: [], group: null, cidrs: [] } : asL2Host(self);
-  if (self?.groups === undefined) return hostRoutes(whole, hosts);
-  const carvers = carversOf(objects.topology.get('')?.aggregates ?? []);
-  const parts = [...new Set(carvers.values()), undefined].flatMap((carver) => {
-    const group = linkIn(self, carver);
-    if (group === undefined) return [];
-    const peers = hosts.flatMap((known): L2Host[] => {
-      const link = linkIn(known.host, carver);
-      const within = ownRanges(known.host, (network) => carvers.get(network) === carver);
-      return link === undefined ? [] : [{ ...known, group: link, cidrs: within }];
-    });
-    return [hostRoutes({ ...whole, group }, peers)];
-  });
-  return {
-    routes: parts.flatMap(({ routes }) => routes).sort((a, b) => compareCidr(a.cidr, b.cidr)),
-    blackholes: aggregate(whole.cidrs),
-    unreachable: parts.flatMap((part) => part.unreachable),
-  };
-}
-
-function asL2Host(host: m.Host): L2Host {
-  return {
-    name: host.name,
-    addresses: host.addresses.map(parseAddress),
-    group: host.group,
-    cidrs: ownRanges(host),
-  };
 }
 
 function findUplinks(input: DesiredInput, own: readonly Address[]): readonly string[] {

@@ -13,7 +13,7 @@ import {
 } from './endpoints.ts';
 import { FakeFs, PowerFailure } from './journal/fake-fs.ts';
 import { questionOf } from './question.ts';
-import type { Outcome } from './reconciler.ts';
+import { noFabric, type Outcome } from './reconciler.ts';
 import {
   at,
   endpointOf,
@@ -91,6 +91,7 @@ async function setup(given: Objects = {}, fs = new FakeFs()): Promise<Setup> {
           changes: [],
           applied,
           milliseconds: 0,
+          fabric: noFabric,
         };
         return last;
       },

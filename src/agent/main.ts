@@ -10,6 +10,8 @@ import { createKernelFacts } from './drivers/iproute2/facts.ts';
 import { createLinkDriver } from './drivers/iproute2/links.ts';
 import { createRouteDriver } from './drivers/iproute2/routes.ts';
 import { NftablesDriver } from './drivers/nftables/driver.ts';
+import { peerProbe } from './drivers/peer-probe.ts';
+import { createSpeaker, speakerPlace } from './drivers/speakers.ts';
 import { createRunner } from './exec.ts';
 import { kernelFiles } from './files.ts';
 import { serveLocalApi } from './local-api.ts';
@@ -53,6 +55,12 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     mtu: config.mtu ?? 0,
     resyncMs: config.resyncSeconds * 1000,
     heartbeatMs: config.heartbeatSeconds * 1000,
+    speaker: (daemon) => {
+      const { dir, control, mode } = config.speaker;
+      const place = { ...speakerPlace(daemon, dir), ...(control === undefined ? {} : { control }) };
+      return createSpeaker(daemon, { run: runner, timers: systemTimers, clock: systemClock, place, mode });
+    },
+    peerProbe,
     kernel: {
       rules: new NftablesDriver(runner),
       links: createLinkDriver(runner, kernelFiles),

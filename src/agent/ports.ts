@@ -11,7 +11,17 @@ import type { Cancel } from '#core/ports.ts';
 /** One write that a driver made; counted by tests that demand "nothing was rewritten". */
 export interface Change {
   readonly action: 'create' | 'update' | 'remove';
-  readonly kind: 'link' | 'address' | 'route' | 'sysctl' | 'chain' | 'set' | 'element' | 'counter' | 'table';
+  readonly kind:
+    | 'link'
+    | 'address'
+    | 'route'
+    | 'sysctl'
+    | 'chain'
+    | 'set'
+    | 'element'
+    | 'counter'
+    | 'table'
+    | 'speaker';
   readonly object: string;
 }
 
@@ -127,6 +137,11 @@ export interface Neighbour {
 export interface KernelFacts {
   read(): Promise<HostFacts>;
   neighbours(): Promise<readonly Neighbour[]>;
+}
+
+/** Makes the kernel find out whether somebody has these addresses on a link. Never fails because somebody does not answer. */
+export interface PeerProbe {
+  send(addresses: readonly Address[]): Promise<void>;
 }
 
 /** Calls back on any change of links, addresses, routes (`network`) or of our nftables table (`rules`); changes of our own too. */

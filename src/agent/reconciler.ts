@@ -10,24 +10,20 @@
  */
 
 import type * as m from '#contract/model.ts';
-import {
-  type Address,
-  containsAddress,
-  formatAddress,
-  parseAddress,
-  parseCidr,
-} from '#core/address/index.ts';
+import type { Cidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
-import type { PolicyModel } from '#core/policy/index.ts';
 import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
-import { type CutInput, forbiddenFlows } from './cut.ts';
-import { computeDesired, type Desired, type WiredEndpoint } from './desired.ts';
+import type { BgpIntent } from '#core/routing/index.ts';
+import { computeDesired, type Desired, type DesiredInput, type WiredEndpoint } from './desired.ts';
+import { foreignProblems } from './desired-routes.ts';
 import type { Conntrack } from './drivers/conntrack/conntrack.ts';
 import { routeText } from './drivers/iproute2/route-plan.ts';
 import type { RulesDriver } from './drivers/nftables/driver.ts';
+import type { Peer } from './peers.ts';
 import type {
   ApplyResult,
   Change,
+  ForeignRoute,
   KernelEvents,
   KernelFacts,
   LinkDriver,
@@ -35,7 +31,8 @@ import type {
   RouteDriver,
 } from './ports.ts';
 import { buildRuleset } from './rules/build.ts';
-import type { Flow } from './rules/ruleset.ts';
+import { RulesAndFlows } from './rules-and-flows.ts';
+import { createPlanner } from './site-plan.ts';
 import type { ViewState } from './view.ts';
 
 export interface Kernel {
@@ -61,6 +58,10 @@ export interface ReconcilerOptions {
   /** Null until the agent knows enough to write to the kernel. */
   readonly knowledge: () => { readonly view: ViewState; readonly endpoints: readonly WiredEndpoint[] } | null;
   readonly onPass: (outcome: Outcome) => void;
+  /** Waited for before each pass; must be short. */
+  readonly before?: () => Promise<void>;
+  /** See DesiredInput. */
+  readonly following?: NonNullable<DesiredInput['following']>;
 }
 
 export interface Outcome {
@@ -78,7 +79,18 @@ export interface Outcome {
   /** Rules, links and routes are as wanted, but for single endpoints that failed. */
   readonly applied: boolean;
   readonly milliseconds: number;
+  readonly fabric: FabricOutcome;
 }
+
+/** What the fabric asks for beside the kernel. */
+export interface FabricOutcome {
+  /** Null: no speaker, or nothing is known. */
+  readonly bgp: BgpIntent | null;
+  /** Own ranges whose blackhole is not in the kernel. */
+  readonly unready: readonly Cidr[];
+  readonly watched: readonly Peer[];
+}
+export const noFabric: FabricOutcome = { bgp: null, unready: [], watched: [] };
 
 const settleMs = 40;
 
@@ -92,17 +104,19 @@ export class Reconciler {
   #stopped = false;
   #failures = 0;
   #guard: { 4: boolean; 6: boolean } | null = null;
-  #model: string | null = null;
-  /** Null until the first pass: flows may be left of endpoints that were removed while no agent ran. */
-  #wired: ReadonlyMap<string, Address> | null = null;
+  readonly #flows: RulesAndFlows;
   #desired: Desired | null = null;
   #outcome: Outcome | null = null;
   /** A position that the running pass covers, although it came after its start. */
   #seen: m.Position | null = null;
   #lastLook = Number.NEGATIVE_INFINITY;
+  /** As of the last long look. */
+  #foreign: readonly ForeignRoute[] = [];
+  readonly #planner = createPlanner();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#flows = new RulesAndFlows(options.kernel, options.host);
   }
 
   start(): void {
@@ -199,11 +213,13 @@ export class Reconciler {
   }
 
   async #pass(): Promise<Outcome | null> {
-    const { kernel, clock, host, uplinks, endpointLinks, mtu } = this.#options;
+    const { kernel, clock, host, uplinks, endpointLinks, mtu, following, before } = this.#options;
+    await before?.();
     const knowledge = this.#options.knowledge();
     if (knowledge === null) return null;
     const began = clock.monotonic();
-    if (began - this.#lastLook >= this.#options.resyncMs) {
+    const longLook = began - this.#lastLook >= this.#options.resyncMs;
+    if (longLook) {
       kernel.rules.invalidate();
       this.#lastLook = began;
     }
@@ -242,18 +258,22 @@ export class Reconciler {
         endpointLinks,
         mtu,
         guardOthers: this.#guard,
+        planner: this.#planner,
+        ...(following === undefined ? {} : { following }),
       });
       return { changes: [], failures: new Map() };
     });
     const wanted = desired as Desired | null;
     if (wanted !== null) {
-      const rulesStand = await attempt('rules', () => this.#applyRules(wanted, view));
+      const rulesStand = await attempt('rules', () => this.#flows.apply(wanted, view));
       // Without rules no link may come up: an endpoint would be wired, but cut off or, worse, judged by old rules.
       const linksStand = rulesStand && (await attempt('links', () => kernel.links.apply(wanted.links)));
       const routesStand = await attempt('routes', () => kernel.routes.apply(wanted.routes));
-      if (linksStand) await attempt('flows of removed endpoints', () => this.#forgetRemoved(wanted, view));
+      if (linksStand)
+        await attempt('flows of removed endpoints', () => this.#flows.forgetRemoved(wanted, view));
       applied = rulesStand && linksStand && routesStand;
-      problems.push(...wanted.problems);
+      if (longLook) await attempt('foreign routes', () => this.#lookForForeign(wanted));
+      problems.push(...wanted.problems, ...foreignProblems(this.#foreign, failures));
     }
     const outcome: Outcome = {
       position: this.#seen ?? position,
@@ -262,95 +282,25 @@ export class Reconciler {
       changes,
       applied,
       milliseconds: clock.monotonic() - began,
+      fabric: fabricOf(wanted, failures),
     };
     if (wanted !== null) this.#desired = wanted;
     this.#outcome = outcome;
     return outcome;
   }
 
-  async #applyRules(desired: Desired, view: ViewState): Promise<ApplyResult> {
-    const { rules, conntrack } = this.#options.kernel;
-    const ruleset = buildRuleset(desired.rules);
-    const model = modelText(desired.rules.model);
-    const input = cutInput(desired, view, this.#options.host);
-    const forbidden = (): Promise<Flow[]> => conntrack.flows().then((flows) => forbiddenFlows(input, flows));
-    const changes: Change[] = [];
-    if (model === this.#model) {
-      const result = await rules.apply(ruleset);
-      if (!result.changes.some(tightens)) return result;
-      // Somebody had opened the table: what was established meanwhile must not go on.
-      changes.push(...result.changes);
-      this.#model = null;
-    }
-    const cut = await forbidden();
-    const mend = (await rules.cuts()).filter(
-      (flow) => forbiddenFlows(input, [flow, reverse(flow)]).length === 0,
-    );
-    changes.push(...(await rules.apply(ruleset, cut, mend)).changes);
-    await conntrack.remove(cut);
-    // Flows that were established between the listing and the transaction.
-    const late = await forbidden();
-    if (late.length > 0) changes.push(...(await rules.apply(ruleset, late)).changes);
-    await conntrack.remove(late);
-    this.#model = model;
-    return { changes, failures: new Map() };
-  }
-
-  /** The next owner of an address must not inherit established flows. */
-  async #forgetRemoved(desired: Desired, view: ViewState): Promise<ApplyResult> {
-    const now = new Map(
-      desired.rules.endpoints.flatMap(({ addresses }) =>
-        addresses.map((address) => [formatAddress(address), address]),
-      ),
-    );
-    const before = this.#wired ?? (await this.#tracked(view));
-    const gone = [...before].filter(([text]) => !now.has(text)).map(([, address]) => address);
-    if (gone.length > 0) await this.#options.kernel.conntrack.removeAddresses(gone);
-    this.#wired = now;
+  async #lookForForeign({ routes }: Desired): Promise<ApplyResult> {
+    this.#foreign = await this.#options.kernel.routes.foreign(routes);
     return { changes: [], failures: new Map() };
   }
-
-  /** Addresses of this host that have flows. */
-  async #tracked(view: ViewState): Promise<ReadonlyMap<string, Address>> {
-    const own = (view.objects.host.get(this.#options.host)?.ids ?? []).map(({ cidr }) => parseCidr(cidr));
-    const flows = await this.#options.kernel.conntrack.flows();
-    const texts = new Set(flows.flatMap(({ source, destination }) => [source, destination]));
-    return new Map(
-      [...texts]
-        .map((text) => [text, parseAddress(text)] as const)
-        .filter(([, address]) => own.some((cidr) => containsAddress(cidr, address))),
-    );
-  }
 }
 
-/** A change that puts right what we did not make wrong. */
-function tightens({ kind, action, object }: Change): boolean {
-  if (kind === 'element')
-    return object.startsWith('networks') || (action === 'remove' && !/^(endpoints|sources)/.test(object));
-  return kind === 'table' || kind === 'chain';
-}
-
-function modelText(model: PolicyModel): string {
-  return JSON.stringify(model);
-}
-
-function reverse(flow: Flow): Flow {
-  return {
-    protocol: flow.protocol,
-    source: flow.destination,
-    destination: flow.source,
-    sourcePort: flow.destinationPort,
-    destinationPort: flow.sourcePort,
-  };
-}
-
-function cutInput(desired: Desired, view: ViewState, host: string): CutInput {
-  return {
-    model: desired.rules.model,
-    endpoints: new Set(desired.rules.endpoints.flatMap(({ addresses }) => addresses.map(formatAddress))),
-    own: new Set(view.objects.host.get(host)?.addresses ?? []),
-    gateways: new Set([desired.links.gateway4, desired.links.gateway6].map(formatAddress)),
-  };
+function fabricOf(desired: Desired | null, failures: ReadonlyMap<string, unknown>): FabricOutcome {
+  const unready = (desired?.routes ?? []).filter(
+    (route) => route.kind === 'blackhole' && failures.has(routeText(route)),
+  );
+  if (desired === null) return noFabric;
+  return { bgp: desired.bgp, unready: unready.map(({ cidr }) => cidr), watched: desired.watched };
 }
 
 function phasesOf(

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type * as m from '#contract/model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { Seeded, Simulator } from '../../test/simulation/simulator.ts';
-import type { Outcome } from './reconciler.ts';
+import { noFabric, type Outcome } from './reconciler.ts';
 import { Reporter, type ReportState } from './reporter.ts';
 import { at, endpointOf, silent, viewOf, wiredOf } from './testing.ts';
 
@@ -34,6 +34,7 @@ function outcomeOf(
     changes: [],
     applied: true,
     milliseconds: 1,
+    fabric: noFabric,
     ...more,
   };
 }
@@ -55,6 +56,8 @@ function stateOf(
     wanted: [],
     empty: null,
     undisputed: true,
+    bgp: null,
+    unreachable: null,
   };
 }
 

@@ -14,6 +14,7 @@ import type * as m from '#contract/model.ts';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Random, Timers } from '#core/ports.ts';
+import { withoutCounts } from './bgp/report.ts';
 import type { WiredEndpoint } from './desired.ts';
 import type { Wanted } from './growth.ts';
 import { type EmptyIds, type Holdings, olderOf } from './holdings.ts';
@@ -52,11 +53,16 @@ export interface ReportState {
   readonly generation: NonNullable<m.HostReport['generation']>;
   /** What is held is all in `local`, and none of it has an id that is another's. */
   readonly undisputed: boolean;
+  /** Null: no speaker is wanted, or it has not been looked at. */
+  readonly bgp: m.BgpReport | null;
+  /** Hosts of its link that it looks after and cannot reach; null: it looks after none. */
+  readonly unreachable: readonly string[] | null;
 }
 
 /** More are not listed; nothing is acknowledged then. */
 const orphanLimit = 4096;
 const emptyLimit = 1024;
+const unreachableLimit = 1024;
 /** A difference that was sent and has not come back in the view is sent again after this time. */
 const resendMs = 10_000;
 const batch = 500;
@@ -67,6 +73,8 @@ export class Reporter {
   #question: LiveQuestion | null = null;
   /** The last report was refused or lost: this one has only what any server takes. */
   #plain = false;
+  /** The last report was refused because of what it said: an older server does not know all of it. */
+  #bare = false;
   /** What was last said of each endpoint, by kind and key. */
   readonly #sent = new Map<string, { readonly text: string; readonly at: number }>();
   /** Of the view that it was said against. */
@@ -109,11 +117,13 @@ export class Reporter {
         await this.#report();
         this.#failures = 0;
         this.#plain = false;
+        this.#bare = false;
       } catch (error) {
         this.#failures++;
         // Whatever was wrong with it, the next one is such as any server takes.
         this.#question = null;
         this.#plain = true;
+        this.#bare = isRomanaError(error) && error.code === 'input_invalid';
         this.#options.log.warn(
           { error: describe(error) },
           'the control plane did not take the report; trying again',
@@ -137,7 +147,7 @@ export class Reporter {
     const state = this.#options.state();
     if (state === null) return;
     const report = this.#difference(state);
-    const text = JSON.stringify(report);
+    const text = newsOf(report);
     const differences = report.registered.length + report.phases.length + report.gone.length;
     const now = this.#options.clock.monotonic();
     if (differences === 0 && text === this.#lastReport && now < this.#heartbeatDue) return;
@@ -237,9 +247,18 @@ export class Reporter {
         : { listed: state.undisputed && registered.length <= batch ? view.position : null }),
       ...(wanted.length === 0 ? {} : { wanted: [...wanted] }),
       ...(empty === null || this.#plain ? {} : { empty: empty.slice(0, emptyLimit) }),
+      ...(state.bgp === null || this.#bare ? {} : { bgp: state.bgp }),
+      ...(state.unreachable === null || this.#bare
+        ? {}
+        : { unreachable: state.unreachable.slice(0, unreachableLimit) }),
       ...(this.#question === null ? {} : { live: liveOf(local, state.wired, this.#question) }),
     };
   }
+}
+
+/** Of two reports with the same news the second can wait for its time. */
+function newsOf(report: m.HostReport): string {
+  return JSON.stringify(report.bgp === undefined ? report : { ...report, bgp: withoutCounts(report.bgp) });
 }
 
 function registration(endpoint: WiredEndpoint): { key: string; entry: m.HostReport['registered'][number] } {

@@ -8,13 +8,14 @@ import { wantedOf } from './endpoints.ts';
 import { hostOf, machine, objectsOf } from './testing.ts';
 import type { ViewObjects } from './view.ts';
 
-const aggregate = (network: string, topology?: string) => ({
+const aggregate = (network: string, topology: string) => ({
   path: '',
   network,
-  cidr: '10.0.0.0/8',
+  cidr: network === 'four' ? '10.0.0.0/8' : 'fd10::/16',
   leaf: true,
-  ...(topology === undefined ? {} : { topology }),
+  topology,
 });
+const groups = (...names: string[]): m.GroupTree[] => names.map((name) => ({ name }));
 const in4 = { topology: 'racks', path: 'r1' };
 const in6 = { topology: 'tiers', path: 'a' };
 const at = (host: m.Host, ...groups: NonNullable<m.Host['groups']>): m.Host => ({
@@ -24,7 +25,10 @@ const at = (host: m.Host, ...groups: NonNullable<m.Host['groups']>): m.Host => (
 });
 function objects(hosts: readonly m.Host[]): ViewObjects {
   const topology = {
-    groups: [],
+    name: 'racks',
+    networks: ['four'],
+    groups: groups('r1', 'r2'),
+    further: [{ name: 'tiers', networks: ['six'], groups: groups('a', 'b', 'r1') }],
     aggregates: [aggregate('four', 'racks'), aggregate('six', 'tiers')],
     revision: 1,
   };
@@ -61,7 +65,11 @@ test('groups of one name in two topologies are two groups; what no topology carv
   assert.deepEqual(routes(objects([self, at(hostOf(2), { topology: 'tiers', path: 'r1' })])), []);
   const free = { ...objects([self, at(hostOf(2), in4, in6)]) };
   const topology = free.topology.get('')!;
-  const uncarved = { ...topology, aggregates: [aggregate('four', 'racks'), aggregate('six')] };
+  const uncarved = {
+    ...topology,
+    further: [{ ...topology.further![0]!, networks: [] }],
+    aggregates: [aggregate('four', 'racks')],
+  };
   assert.equal(routes({ ...free, topology: new Map([['', uncarved]]) }).length, 2);
 });
 

@@ -5,6 +5,7 @@ import type * as m from '#contract/model.ts';
 import type { SharedPeer } from '#contract/watch.ts';
 import { formatAddress, parseAddress } from '#core/address/index.ts';
 import { computeDesired, type WiredEndpoint } from './desired.ts';
+import { FakeKernel } from './drivers/iproute2/fake-kernel.ts';
 import { View } from './view.ts';
 
 const stored = { uid: '', revision: 1, createdAt: '' };
@@ -64,11 +65,13 @@ function sharedOf(peers: readonly SharedPeer[], endpoints: readonly WiredEndpoin
     put('segment', `acme/${name}`, { tenant: 'acme', name, ids: [], ...stored });
   for (const [n, one] of peers.entries()) put('sharedpeer', `h1/acme/${one.segment}/${n}`, one);
   view.take({ type: 'synced', position: { incarnation: 'x', revision: 1 } });
+  const kernel = new FakeKernel();
+  kernel.addAddress('lo', '192.0.2.1/32');
   const { rules, problems } = computeDesired({
     host: 'h1',
     objects: view.state!.objects,
     endpoints,
-    facts: { links: [], defaultRoutes: [], forwarding: { 4: true, 6: true } },
+    facts: kernel.facts(),
     uplinks: ['eth0'],
     endpointLinks: ['rom*'],
     mtu: 1500,

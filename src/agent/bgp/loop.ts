@@ -145,9 +145,17 @@ export class BgpLoop {
   #speaker(daemon: Daemon): Speaker {
     const known = this.#speakers.get(daemon);
     if (known !== undefined) return known;
-    const made = this.#options.speaker(daemon);
+    const made = this.#make(daemon);
     this.#speakers.set(daemon, made);
     return made;
+  }
+
+  #make(daemon: Daemon): Speaker {
+    try {
+      return this.#options.speaker(daemon);
+    } catch (error) {
+      return unfitSpeaker(error);
+    }
   }
 
   /** Another daemon from now on: what the one before announces is taken back. */
@@ -332,6 +340,18 @@ export class BgpLoop {
 }
 
 const silence = 'silence';
+
+/** Stands for a driver that there is none of. */
+function unfitSpeaker(error: unknown): Speaker {
+  const { message } = problemOf(error);
+  return {
+    capabilities: { fib: true, bfd: false, unnumbered: false, passwords: false, ttlSecurity: false },
+    apply: () => Promise.reject(error instanceof Error ? error : new Error(message)),
+    withdraw: () => Promise.resolve(),
+    status: () =>
+      Promise.resolve({ daemon: 'unfit', version: null, sessions: [], announced: null, problem: message }),
+  };
+}
 
 function tooSlow(): RomanaError {
   return new RomanaError(

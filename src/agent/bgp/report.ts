@@ -30,7 +30,13 @@ function whole(seconds: number | null): number | null {
   return seconds === null ? null : Math.max(0, Math.floor(seconds));
 }
 
-/** The same as far as it is worth a report of its own: time goes by in every session, and that is no news. */
-export function withoutTimes(report: BgpReport): BgpReport {
-  return { ...report, sessions: report.sessions.map((session) => ({ ...session, seconds: null })) };
+/** As far as it is worth a report of its own: time goes by in every session and prefixes come and go, and that is no news. */
+export function withoutCounts(report: BgpReport): BgpReport {
+  const sessions = report.sessions.map((session) => ({
+    ...session,
+    seconds: null,
+    prefixesIn: null,
+    prefixesOut: null,
+  }));
+  return { ...report, sessions };
 }
