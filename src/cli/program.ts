@@ -10,6 +10,7 @@ import { addLab } from './commands/lab.ts';
 import { addObjectCommands } from './commands/objects.ts';
 import { addPlanCommands } from './commands/plan.ts';
 import { addReserve } from './commands/reserve.ts';
+import { addRouteCommands } from './commands/route.ts';
 import { addServer } from './commands/server.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addTopologyCommands } from './commands/topology.ts';
@@ -48,6 +49,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   addReserve(program, world);
   addTopologyCommands(program, world, setExitCode);
   program.commandsGroup('Routes:');
+  addRouteCommands(program, world, setExitCode);
   addBgpCommands(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);

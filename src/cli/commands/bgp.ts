@@ -1,5 +1,6 @@
 /** `romana bgp status`: the sessions of all hosts. */
 import type { Command } from 'commander';
+import type { BgpSession } from '#contract/bgp.ts';
 import type { BgpHost } from '#contract/routing-model.ts';
 import { dump, formatOf, table } from '../output.ts';
 import type { World } from '../world.ts';
@@ -15,18 +16,14 @@ function rowsOf({ host, daemon, report }: BgpHost): Row[] {
     return [[host, program, null, null, null, 'daemon down', null, null, null, report.problem]];
   }
   if (report.sessions.length === 0) return [[host, program, null, null, null, 'no session']];
-  return report.sessions.map((one) => [
-    host,
-    program,
-    one.peer,
-    one.neighbour,
-    one.asn,
-    one.state,
-    one.seconds === null ? null : span(one.seconds),
-    one.prefixesIn,
-    one.prefixesOut,
-    one.lastError,
-  ]);
+  return report.sessions.map((one) => [host, program, ...sessionCells(one)]);
+}
+
+export const sessionTitles = titles.slice(2);
+export function sessionCells(one: BgpSession): Row {
+  const { peer, neighbour, asn, state, seconds, prefixesIn, prefixesOut, lastError } = one;
+  const since = seconds === null ? null : span(seconds);
+  return [peer, neighbour, asn, state, since, prefixesIn, prefixesOut, lastError];
 }
 
 /** The two largest units: `3d4h`, `2m5s`. */

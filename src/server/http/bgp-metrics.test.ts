@@ -38,7 +38,8 @@ test('sessions are counted by host and state; a host or state that is gone leave
     looks += 1;
     return hosts;
   });
-  const lines = async () => (await registry.metrics()).split('\n').filter((line) => line.startsWith('romana'));
+  const lines = async () =>
+    (await registry.metrics()).split('\n').filter((line) => line.startsWith('romana'));
   const silent: BgpHost = { host: 'h3', group: null, daemon: 'frr', seenAt: null, report: null };
   hosts = [one('h1', {}), one('h2', { up: false, sessions: [{ ...session, state: 'idle' }] }), silent];
   assert.deepEqual(await lines(), [

@@ -1,7 +1,8 @@
 /** Which fabric a host stands on: what the nearest group above it states, in each topology that has it. */
 import type { Fabric } from '#contract/fabric.ts';
-import type { GroupTree, Topology } from '#contract/model.ts';
+import type { GroupTree, Host, Topology } from '#contract/model.ts';
 import { pathIn, type Standing } from '#core/plan/index.ts';
+import { carverOf, nameOf } from './topology.ts';
 
 export interface StandsOn {
   readonly topology: string;
@@ -43,4 +44,27 @@ function standsOn(tree: Tree, topology: string, path: string): StandsOn {
     groups = next.groups ?? [];
   }
   return { topology, path, fabric, statedAt, devices };
+}
+
+/** Whether packets from another host to a range of this network on `host` pass a switch or router that has to know the range. */
+export function passesSwitches(
+  topology: Topology,
+  host: Standing & { readonly name: string },
+  network: string,
+  hosts: readonly Host[],
+): boolean {
+  const carver = carverOf(topology, network);
+  const standing = (one: Standing): StandsOn | undefined => {
+    const all = fabricsOf(topology, one);
+    return all.find(({ topology: tree }) => carver !== null && tree === nameOf(carver)) ?? all[0];
+  };
+  const mine = standing(host);
+  const routed = mine !== undefined && mine.fabric !== null && mine.fabric.kind !== 'l2';
+  // Hosts without a group share one flat link with nobody beyond it, unless the whole topology says otherwise.
+  if (!routed && host.group === null && host.groups === undefined) return false;
+  return hosts.some((one) => {
+    if (one.name === host.name) return false;
+    const other = standing(one);
+    return routed || other?.topology !== mine?.topology || other?.statedAt !== mine?.statedAt;
+  });
 }

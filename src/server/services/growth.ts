@@ -4,15 +4,18 @@
  *
  * 1. Every other host that ever joined must have applied the revision with the reservation: hosts of the same link route it, and the
  *    uplinks of all hosts let its sources in. A host that is away blocks, and `romana host show` names it.
- * 2. With hosts in other prefix groups, packets pass switches: an operator says that they have the route (`romana host confirm`).
+ * 2. Where packets pass switches or routers, those that need the route have it, too: by the host's own BGP sessions, or because an
+ *    operator said so (route-waits.ts).
  */
 import type { Host, HostReservation } from '#contract/model.ts';
+import { parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Position, ReadTx, Store, Tx } from '#store/port.ts';
 import { activate, furtherHostId, type Granted, growingKind } from './host-ids.ts';
 import type { HostStatuses } from './host-status.ts';
 import { isUsable, keepIds } from './returning-ids.ts';
 import { reached } from './reuse.ts';
+import type { Planned, RoutingPlans } from './routing-plan.ts';
 import { type Context, differing, must, networksOf } from './shared.ts';
 import { networksAt } from './topology.ts';
 import { isWaiting } from './waiting.ts';
@@ -27,7 +30,7 @@ interface Growing {
 }
 interface Waiting {
   readonly growing: Growing['revision'];
-  /** For each pending reservation that waits for hosts alone: those in its way. */
+  /** For each pending reservation that waits for agents alone: those in its way. */
   readonly hosts: readonly { readonly revision: number; readonly names: Set<string> }[];
 }
 
@@ -35,20 +38,23 @@ export class Growth {
   readonly #ctx: Context;
   readonly #store: Store;
   readonly #statuses: HostStatuses;
+  readonly #plans: RoutingPlans;
   /** By host; only a hint of when to look closely, kept so that a report costs no look at every host. */
   readonly #waiting = new Map<string, Waiting>();
 
-  constructor(ctx: Context, statuses: HostStatuses) {
+  constructor(ctx: Context, statuses: HostStatuses, plans: RoutingPlans) {
     this.#ctx = ctx;
     this.#store = ctx.store;
     this.#statuses = statuses;
+    this.#plans = plans;
   }
 
-  /** Hosts for whose reservations a report of this host may have been the last one that was waited for. */
-  due(tx: ReadTx, reporter: Host): string[] {
+  /** Hosts for whose reservations a report of this host may have been the last one that was waited for. `spoke`: its sessions changed. */
+  due(tx: ReadTx, reporter: Host, spoke: boolean): string[] {
     const due: string[] = [];
     const joined = joinedHosts(tx);
     const { applied } = this.#statuses.of(tx, reporter, 0, this.#store.position());
+    if (spoke) this.#waiting.delete(reporter.name);
     for (const { key, value } of tx.list(growingKind)) {
       const known = this.#waiting.get(key);
       const fresh = known === undefined || known.growing !== (value as Growing).revision;
@@ -65,12 +71,16 @@ export class Growth {
     if (isWaiting(tx)) return;
     const growing = only === undefined ? tx.list(growingKind).map(({ key }) => key) : [only];
     const joined = joinedHosts(tx);
+    let made: Planned | undefined;
+    const plan = () => (made ??= this.#plans.of(tx));
     for (const name of growing) {
       if (tx.row(growingKind, name) === undefined) continue;
       const host = tx.get('host', name);
       const pending = pendingOf(tx, name);
       const ready = pending.filter(
-        (one) => one.pending?.switches === false && this.#inTheWay(tx, name, one, joined()).length === 0,
+        (one) =>
+          this.#inTheWay(tx, name, one, joined()).length === 0 &&
+          this.#routeWaits(tx, host, one, plan).length === 0,
       );
       if (host !== undefined && ready.length > 0) activate(tx, host, networksOf(tx), ready);
       else if (pending.length === 0) tx.delete(growingKind, name);
@@ -126,12 +136,12 @@ export class Growth {
     if (differing(old, { ids, reservations }).length > 0) tx.put('host', name, { ...old, ids, reservations });
   }
 
-  /** Hosts by name, then `switches`. */
+  /** Hosts by name, then who else has to have the route (route-waits.ts). */
   waitingFor(tx: ReadTx, host: Host, reservation: HostReservation): string[] {
     if (reservation.pending === null) return [];
     return [
       ...this.#inTheWay(tx, host.name, reservation, joinedHosts(tx)()),
-      ...(reservation.pending.switches ? ['switches'] : []),
+      ...this.#routeWaits(tx, host, reservation),
     ];
   }
 
@@ -186,8 +196,9 @@ export class Growth {
 
   #look(tx: ReadTx, name: string, joined: () => readonly Host[]): Waiting {
     const pending = pendingOf(tx, name);
+    const host = tx.get('host', name);
     const hosts = pending.flatMap((one) =>
-      one.pending?.switches === false
+      one.pending !== null && this.#routeWaits(tx, host, one).length === 0
         ? [{ revision: one.pending.revision, names: new Set(this.#inTheWay(tx, name, one, joined())) }]
         : [],
     );
@@ -196,6 +207,17 @@ export class Growth {
     const seen = { growing, hosts: pending.length > 0 ? hosts : [{ revision: 0, names: new Set<string>() }] };
     this.#waiting.set(name, seen);
     return seen;
+  }
+
+  /** `switches` says that packets pass any, and that no operator has vouched for all of them. */
+  #routeWaits(
+    tx: ReadTx,
+    host: Host | undefined,
+    { cidr, pending }: HostReservation,
+    plan?: () => Planned,
+  ): string[] {
+    if (host === undefined || pending?.switches !== true) return [];
+    return this.#plans.waits(tx, host, { cidr: parseCidr(cidr), revision: pending.revision }, plan);
   }
 
   #inTheWay(tx: ReadTx, name: string, { pending }: HostReservation, joined: readonly Host[]): string[] {

@@ -16,7 +16,6 @@ import {
   grow,
   holdsId,
   joined,
-  linkIn,
   place,
   powerOfTwo,
   type Reservation,
@@ -24,6 +23,7 @@ import {
   type Standing,
 } from '#core/plan/index.ts';
 import type { ReadTx, Tx } from '#store/port.ts';
+import { passesSwitches } from './fabric.ts';
 import { idSpace, takeId } from './ids.ts';
 import { type KnownNetwork, nameSome } from './shared.ts';
 import { carverOf, leavesOf, nameOf, partOf, pathOf, topologyOf, treesOf } from './topology.ts';
@@ -183,7 +183,14 @@ function enter(
   wish: Wish,
   routed: boolean,
 ): Granted {
-  const switches = routed && otherGroupsHoldHosts(tx, host, network);
+  const switches =
+    routed &&
+    passesSwitches(
+      topologyOf(tx),
+      host,
+      network.name,
+      tx.list('host').map(({ value }) => value),
+    );
   const id = wish.id ?? reservation.first;
   const waits = switches || (routed && anotherJoined(tx, host.name));
   const pending = waits
@@ -205,13 +212,6 @@ function enter(
 
 /** Hosts with a pending reservation, and the revision of the newest; read on every report, so kept apart. */
 export const growingKind = '_growing';
-
-function otherGroupsHoldHosts(tx: ReadTx, host: Grantee, network: KnownNetwork): boolean {
-  const carver = carverOf(topologyOf(tx), network.name);
-  const linkOf = (one: Standing) => linkIn(one, carver === null ? undefined : nameOf(carver));
-  const link = linkOf(host);
-  return link !== null && tx.list('host').some(({ value }) => linkOf(value) !== link);
-}
 
 function anotherJoined(tx: ReadTx, name: string): boolean {
   return tx.list('host').some(({ value }) => value.joined && value.state !== 'fenced' && value.name !== name);

@@ -15,6 +15,8 @@ import { networkServices } from './networks.ts';
 import { reportServices } from './reports.ts';
 import { reservationServices } from './reservations.ts';
 import { ReuseBarrier } from './reuse.ts';
+import { routingServices } from './routing.ts';
+import { RoutingPlans } from './routing-plan.ts';
 import { segmentServices } from './segments.ts';
 import { makeContext } from './shared.ts';
 import { SharedBarrier } from './sharing.ts';
@@ -30,14 +32,15 @@ export function createServices(deps: ServiceDeps): Services {
   const ctx = makeContext(deps);
   const statuses = new HostStatuses();
   const barrier = new ReuseBarrier(deps.store, statuses);
-  const growth = new Growth(ctx, statuses);
   const fabric = deps.fabric ?? new FabricReports();
+  const plans = new RoutingPlans(deps.store, fabric);
+  const growth = new Growth(ctx, statuses, plans);
   const ends = hostEnds(ctx, barrier, growth);
   const comparison = deps.comparison ?? new Comparison(() => deps.clock.monotonic());
   return gated(deps.store, {
     ...networkServices(ctx),
     ...reservationServices(ctx),
-    ...topologyServices(ctx),
+    ...topologyServices(ctx, (tx) => growth.settle(tx)),
     ...hostServices(ctx, statuses, growth, ends, fabric),
     ...tenantServices(ctx),
     ...segmentServices(ctx),
@@ -49,5 +52,6 @@ export function createServices(deps: ServiceDeps): Services {
     ...ipamServices(ctx, barrier, growth),
     ...checkServices(ctx, comparison),
     ...bgpServices(ctx, fabric),
+    ...routingServices(ctx, plans, growth),
   });
 }

@@ -57,7 +57,7 @@ export function reportServices(
       const quiet = body.registered.length + body.phases.length + body.gone.length === 0;
       const acknowledges = store.read((tx) => barrier.due(tx, host));
       const leaves = store.read((tx) => hasLeft(tx, host, body, store.position()));
-      const routed = store.read((tx) => growth.due(tx, host));
+      const routed = store.read((tx) => growth.due(tx, host, speaker.changed));
       const rested = store.read((tx) => anyRested(tx, ctx.steadyNow()));
       const lacks = growth.lacks(host, body.wanted ?? []);
       /** What is compared is what is on record after this report. */

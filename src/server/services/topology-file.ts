@@ -43,7 +43,8 @@ import type { Services } from './types.ts';
 type Mine = 'topologyShow' | 'topologyApply' | 'topologyDiff' | 'topologyExport';
 type Change = TopologyDiff['changes'][number];
 
-export function topologyServices(ctx: Context): Pick<Services, Mine> {
+/** `applied` looks at what waits for devices that there are no more, or that there are now. */
+export function topologyServices(ctx: Context, applied: (tx: Tx) => void): Pick<Services, Mine> {
   const { store } = ctx;
   return {
     topologyShow: async () => store.read(topologyOf),
@@ -53,26 +54,47 @@ export function topologyServices(ctx: Context): Pick<Services, Mine> {
         checkGuard('topology', '', old.revision, query);
         const { blocked } = applyFile(tx, ctx, body);
         if (blocked !== null) throw wouldMove(blocked);
+        applied(tx);
         return topologyOf(tx);
       }),
-    topologyDiff: async (caller, { body }) => {
-      let answer: TopologyDiff | undefined;
-      const undo = new Error('only tried');
-      try {
-        await store.transaction(actorOf(caller), (tx) => {
-          const { revision } = topologyOf(tx);
-          const { changes, blocked } = applyFile(tx, ctx, body);
-          answer = { revision, changes, blocked, steps: blocked === null ? [] : stepsFor(blocked) };
-          throw undo;
-        });
-      } catch (error) {
-        if (error !== undo || answer === undefined) throw error;
-        return answer;
-      }
-      throw new RomanaError('internal', 'A trial was kept.');
-    },
+    topologyDiff: (caller, { body }) =>
+      tried(ctx, actorOf(caller), body, (_, { revision, changes, blocked }) => ({
+        revision,
+        changes,
+        blocked,
+        steps: blocked === null ? [] : stepsFor(blocked),
+      })),
     topologyExport: async () => store.read(exportFile),
   };
+}
+
+interface Tried {
+  /** Of the topology before. */
+  readonly revision: number;
+  readonly changes: Change[];
+  readonly blocked: Blocked | null;
+}
+
+/** What `look` sees after the file was applied, unless hosts are in its way; nothing of it is kept. */
+export async function tried<T>(
+  ctx: Context,
+  actor: string,
+  body: Body,
+  look: (tx: Tx, outcome: Tried) => T,
+): Promise<T> {
+  let answer: { readonly value: T } | undefined;
+  const undo = new Error('only tried');
+  try {
+    await ctx.store.transaction(actor, (tx) => {
+      const { revision } = topologyOf(tx);
+      answer = { value: look(tx, { revision, ...applyFile(tx, ctx, body) }) };
+      throw undo;
+    });
+  } catch (error) {
+    if (error !== undo || answer === undefined) throw error;
+    return answer.value;
+  }
+  throw new RomanaError('internal', 'A trial was kept.');
 }
 
 function wouldMove({ hosts, endpoints, endpointCount }: Blocked): RomanaError {

@@ -1,0 +1,173 @@
+/** `romana route`: what is asked, what is shown, where the secret goes, and the exit status. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { RouteConfirmation, RouteExport, RouteList, RouteTable } from '#contract/routing-model.ts';
+import { invoke, type Setting } from './testing.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'romana-cli-'));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, 'client.yaml');
+const pem = '-----BEGIN CERTIFICATE-----\n  MA==\n  -----END CERTIFICATE-----\n';
+writeFileSync(config, `server: https://192.0.2.1:7443\ntoken: romana_a_secret\nca: |\n  ${pem}`, {
+  mode: 0o600,
+});
+const access = ['--config', config];
+const answering = (body: unknown): Setting => ({ answer: () => ({ status: 200, body }) });
+
+const leaf: RouteTable = {
+  name: 'leaf1',
+  type: 'device',
+  fabrics: ['l3-static'],
+  topology: 'default',
+  group: 'r1',
+  routes: [
+    {
+      cidr: '10.0.0.0/10',
+      kind: 'drop',
+      nextHops: [],
+      why: { kind: 'own' },
+      reason: 'its own part: what nobody below has is dropped',
+    },
+    {
+      cidr: '10.1.0.0/16',
+      kind: 'static',
+      nextHops: [
+        { address: '192.168.1.11', to: 'h1', link: 'swp1' },
+        { address: '192.168.2.11', to: 'h1', link: null },
+      ],
+      why: { kind: 'host', host: 'h1' },
+      reason: 'range of host h1',
+    },
+  ],
+  gateways: [{ address: '192.168.0.10', to: 'spine', link: null }],
+  budget: 1,
+  problems: [{ code: 'host_unreachable', message: 'No way to h9.', about: 'leaf1' }],
+};
+const host: RouteTable = { ...leaf, name: 'h1', type: 'host', gateways: [], budget: null, problems: [] };
+const answer = (...items: RouteTable[]): RouteList => ({ revision: 7, items, left: 0 });
+
+test('list: one table with next hops and reasons; the default route comes last; problems are told beside', async () => {
+  const { code, out, err, requests } = await invoke(
+    ['route', 'list', '--device', 'leaf1', ...access],
+    answering(answer(leaf)),
+  );
+  assert.equal(code, 0);
+  assert.deepEqual(requests, [{ method: 'GET', path: '/v1/routes?device=leaf1' }]);
+  assert.deepEqual(out.split('\n'), [
+    'PREFIX       VIA                                   LINK  KIND    WHY',
+    '10.0.0.0/10  -                                     -     drop    its own part: what nobody below has is dropped',
+    '10.1.0.0/16  192.168.1.11 (h1), 192.168.2.11 (h1)  swp1  static  range of host h1',
+    'default      192.168.0.10 (spine)                  -     site    everything else',
+    '',
+  ]);
+  assert.match(err, /^warning: leaf1: 2 routes of 1: more than it has room for/m);
+  assert.match(err, /^problem: device leaf1: No way to h9\.$/m);
+});
+
+test('list: several tables name whose each route is; what is left out is said; json and -q', async () => {
+  const body = { ...answer(leaf, host), left: 3 };
+  const { out, err } = await invoke(['route', 'list', ...access], answering(body));
+  assert.match(out, /^AT +PREFIX/);
+  assert.match(out, /^h1 +10\.1\.0\.0\/16 /m);
+  assert.match(err, /^3 more hosts or devices/m);
+  const json = await invoke(['route', 'list', 'h1', '-o', 'json', ...access], answering(body));
+  assert.deepEqual([JSON.parse(json.out), json.requests[0]?.path], [body, '/v1/routes?host=h1']);
+  const quiet = await invoke(['route', 'list', 'h1', '-q', ...access], answering(answer(host)));
+  assert.equal(quiet.out, '10.0.0.0/10\n10.1.0.0/16\n');
+  const none = await invoke(['route', 'list', ...access], answering(answer()));
+  assert.deepEqual([none.code, none.out], [0, '']);
+});
+
+const made: RouteExport = {
+  device: 'leaf1',
+  format: 'frr',
+  revision: 7,
+  routes: 2,
+  budget: 64,
+  over: false,
+  problems: [],
+  text: 'neighbor 192.0.2.1 password ROMANA-BGP-PASSWORD\n',
+};
+const exporting = ['route', 'export', '--device', 'leaf1'];
+
+test('export: the configuration alone on standard output; how much room it takes, and how to confirm it, beside', async () => {
+  const { code, out, err, requests } = await invoke(
+    [...exporting, '--format', 'frr', ...access],
+    answering(made),
+  );
+  assert.deepEqual([code, out], [0, made.text]);
+  assert.deepEqual(requests, [{ method: 'GET', path: '/v1/devices/leaf1/routes?format=frr' }]);
+  assert.match(err, /^leaf1: 2 routes of 64, revision 7$/m);
+  assert.match(err, /--password-file/);
+  assert.match(err, /romana route export --device leaf1 --confirm 7$/m);
+  const quiet = await invoke([...exporting, '-q', ...access], answering(made));
+  assert.deepEqual([quiet.out, quiet.err], [made.text, '']);
+});
+
+test('export: more routes than room is exit status 1, with the whole configuration all the same', async () => {
+  const { code, out, err } = await invoke(
+    [...exporting, ...access],
+    answering({ ...made, routes: 65, over: true }),
+  );
+  assert.deepEqual([code, out], [1, made.text]);
+  assert.match(err, /65 routes of 64: more than it has room for/);
+});
+
+test('export: the password comes from a file and is sent to nobody; one that would need quotes is not shown', async () => {
+  const secret = join(folder, 'password');
+  writeFileSync(secret, 's3cret$&x\n');
+  const wrong = await invoke([...exporting, '--password-file', secret, ...access], answering(made));
+  assert.deepEqual([wrong.code, wrong.requests], [2, []]);
+  assert.doesNotMatch(wrong.err, /s3cret/);
+  writeFileSync(secret, 's3cret%x\n');
+  const { out, err, requests } = await invoke(
+    [...exporting, '--password-file', secret, ...access],
+    answering(made),
+  );
+  assert.equal(out, 'neighbor 192.0.2.1 password s3cret%x\n');
+  assert.doesNotMatch(JSON.stringify(requests) + err, /s3cret|PASSWORD/);
+  const json = await invoke(
+    [...exporting, '--password-file', secret, '-o', 'json', ...access],
+    answering(made),
+  );
+  assert.equal((JSON.parse(json.out) as RouteExport).text, out);
+  const missing = await invoke(
+    [...exporting, '--password-file', join(folder, 'none'), ...access],
+    answering(made),
+  );
+  assert.deepEqual([missing.code, missing.requests], [2, []]);
+});
+
+test('confirm: tells the revision, and says what can be used now and what still waits', async () => {
+  const body: RouteConfirmation = {
+    device: 'leaf1',
+    revision: 7,
+    active: ['h1'],
+    pending: [{ host: 'h2', cidr: '10.5.0.0/16', waitingFor: ['h3', 'switch spine'] }],
+  };
+  const { code, out, requests } = await invoke([...exporting, '--confirm', '7', ...access], answering(body));
+  assert.equal(code, 0);
+  assert.deepEqual(requests, [{ method: 'POST', path: '/v1/devices/leaf1/confirm', body: { revision: 7 } }]);
+  assert.deepEqual(out.split('\n'), [
+    'leaf1 has the routes of revision 7',
+    'host h1: its further host ids can be used',
+    'host h2: 10.5.0.0/16 waits for h3, switch spine',
+    '',
+  ]);
+});
+
+test('mistakes in the command line cost no request', async () => {
+  for (const argv of [
+    ['route', 'export'],
+    [...exporting, '--format', 'nxos'],
+    [...exporting, '--confirm', 'seven'],
+    [...exporting, '--confirm'],
+    [...exporting, '--confirm', '7', '--format', 'frr'],
+  ]) {
+    const { code, out, requests } = await invoke([...argv, ...access], answering(made));
+    assert.deepEqual([code, out, requests], [2, '', []], argv.join(' '));
+  }
+});

@@ -1,0 +1,175 @@
+/** `route list`, `export` and `--confirm`: what every host and device forwards, from the same computation that the agents run. */
+import type { RouteEntry, RouteList, RouteTable } from '#contract/routing-model.ts';
+import { formatAddress, formatCidr } from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import { exportDevice } from '#core/routing/export/index.ts';
+import type { DeviceRouting, NextHop, PlannedRoute, RoutingPlan } from '#core/routing/model.ts';
+import { whyText } from '#core/routing/words.ts';
+import type { ReadTx } from '#store/port.ts';
+import { actorOf } from '../caller.ts';
+import type { Growth } from './growth.ts';
+import { growingKind } from './host-ids.ts';
+import { confirmedRevision, deviceKind, type RoutingPlans } from './routing-plan.ts';
+import { type Context, must, nameSome } from './shared.ts';
+import type { Services } from './types.ts';
+
+/** Routes in one answer: enough for every rack, and some megabytes of text at most. */
+const mostRoutes = 20_000;
+/** The server knows no passwords: the command line puts them in. */
+const passwordPlaceholder = 'ROMANA-BGP-PASSWORD';
+
+type Mine = 'routeList' | 'routeExport' | 'routeConfirm';
+
+export function routingServices(
+  { store }: Context,
+  plans: RoutingPlans,
+  growth: Growth,
+): Pick<Services, Mine> {
+  return {
+    routeList: async (_, { query }) =>
+      store.read((tx): RouteList => {
+        const { plan } = plans.of(tx);
+        const { host, device } = query;
+        const one = host !== undefined || device !== undefined;
+        if (host !== undefined) must(tx, 'host', host);
+        const devices = one ? (device === undefined ? [] : [device]) : plan.devices;
+        const hosts = one ? (host === undefined ? [] : [host]) : plan.hosts;
+        const items: RouteTable[] = [];
+        let routes = 0;
+        const add = (table: RouteTable): void => {
+          items.push(table);
+          routes += table.routes.length;
+        };
+        for (const name of devices) if (routes < mostRoutes) add(deviceTable(mustDevice(plan, name)));
+        for (const name of hosts) if (routes < mostRoutes) add(hostTable(plan, name));
+        return { revision: tx.revision, items, left: devices.length + hosts.length - items.length };
+      }),
+    routeExport: async (_, { params, query }) =>
+      store.read((tx) => {
+        const routing = mustDevice(plans.of(tx).plan, params.device);
+        const { device } = routing;
+        const { revision } = tx;
+        const format = query.format ?? device.platform;
+        const routes = routing.routes.length;
+        return {
+          device: device.name,
+          format,
+          revision,
+          routes,
+          budget: device.budget,
+          over: device.budget !== null && routes > device.budget,
+          problems: [...routing.problems],
+          text: exportDevice(routing, format, { password: passwordPlaceholder }),
+        };
+      }),
+    routeConfirm: async (caller, { params, body }) =>
+      store.transaction(actorOf(caller), (tx) => {
+        const name = params.device;
+        mustDevice(plans.of(tx).plan, name);
+        const { revision } = body;
+        if (revision > store.position().revision) {
+          throw new RomanaError(
+            'input_invalid',
+            `Revision ${revision} is in the future; confirm the one that the exported configuration names.`,
+            { details: { path: 'revision', current: store.position().revision } },
+          );
+        }
+        // What was confirmed once stays: an older export that comes late takes nothing back.
+        const known = confirmedRevision(tx, name);
+        if (known === null || known < revision) tx.put(deviceKind, name, { revision });
+        const waiting = growingHosts(tx);
+        growth.settle(tx);
+        const still = growingHosts(tx);
+        return {
+          device: name,
+          revision: Math.max(revision, known ?? 0),
+          active: waiting.filter((host) => !still.includes(host)),
+          pending: still.flatMap((host) => {
+            const found = must(tx, 'host', host);
+            return (found.reservations ?? []).flatMap((one) =>
+              one.pending === null
+                ? []
+                : [{ host, cidr: one.cidr, waitingFor: growth.waitingFor(tx, found, one) }],
+            );
+          }),
+        };
+      }),
+  };
+}
+
+function growingHosts(tx: ReadTx): string[] {
+  return tx.list(growingKind).map(({ key }) => key);
+}
+
+function mustDevice(plan: RoutingPlan, name: string): DeviceRouting {
+  const found = plan.device(name);
+  if (found !== undefined) return found;
+  const known =
+    plan.devices.length === 0
+      ? 'the topology names none (docs/topology.md)'
+      : `there are ${nameSome(plan.devices)}`;
+  throw new RomanaError('not_found', `There is no device ${name}; ${known}.`, {
+    details: { kind: 'device', key: name },
+  });
+}
+
+function deviceTable({
+  device,
+  topology,
+  path,
+  kind,
+  routes,
+  gateways,
+  problems,
+}: DeviceRouting): RouteTable {
+  return {
+    name: device.name,
+    type: 'device',
+    fabrics: [kind],
+    topology,
+    group: path === '' ? null : path,
+    routes: routes.map((route) => entry(route, kind === 'bgp' ? 'bgp' : 'static', 'device')),
+    gateways: gateways.map(hop),
+    budget: device.budget,
+    problems: [...problems],
+  };
+}
+
+function hostTable(plan: RoutingPlan, name: string): RouteTable {
+  const found = plan.host(name);
+  if (found === undefined) throw new RomanaError('internal', `Host ${name} is not in the plan.`);
+  const { kinds, routes, learned, gateways, problems } = found;
+  return {
+    name,
+    type: 'host',
+    fabrics: [...kinds],
+    topology: null,
+    group: null,
+    routes: [
+      ...routes.map((route) => entry(route, 'direct', 'host')),
+      ...learned.map((route) => entry(route, 'learned', 'host')),
+    ],
+    gateways: gateways.map(hop),
+    budget: null,
+    problems: [...problems],
+  };
+}
+
+export function entry(
+  { cidr, nextHops, why }: PlannedRoute,
+  kind: RouteEntry['kind'],
+  where: 'host' | 'device',
+): RouteEntry {
+  const none = why.kind === 'withdrawn' ? 'unreachable' : 'drop';
+  return {
+    cidr: formatCidr(cidr),
+    kind: nextHops.length === 0 ? none : kind,
+    nextHops: nextHops.map(hop),
+    why,
+    reason: whyText(why, where),
+  };
+}
+
+function hop({ address, to, link }: NextHop): RouteEntry['nextHops'][number] {
+  return { address: formatAddress(address), to, link };
+}
