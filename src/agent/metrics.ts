@@ -1,6 +1,7 @@
 /** The agent's Prometheus text, read from the kernel at the moment of asking. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { Agent } from './agent.ts';
+import { addBgpMetrics } from './bgp/metrics.ts';
 
 export async function agentMetrics(agent: Agent): Promise<string> {
   const status = await agent.status();
@@ -40,6 +41,7 @@ export async function agentMetrics(agent: Agent): Promise<string> {
     help: 'Objects written to the kernel',
     registers: [registry],
   }).inc(status.writes);
+  addBgpMetrics(registry, status.bgp);
   const drops = new Counter({
     name: 'romana_agent_dropped_packets_total',
     help: 'Packets dropped, by reason',

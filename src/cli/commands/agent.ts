@@ -1,5 +1,6 @@
 /** `romana agent`: the agent itself, and its local API on a unix socket. */
 import { type Command, Option } from 'commander';
+import type { BgpReport } from '#contract/bgp.ts';
 import { errorOfAnswer, type TransportRequest } from '#contract/client.ts';
 import { readDocument } from '../document.ts';
 import { usage } from '../exit.ts';
@@ -17,6 +18,7 @@ import { buildRequest } from '../request.ts';
 import { stopSignal } from '../signals.ts';
 import { type CommandSpec, specs } from '../spec.ts';
 import type { World } from '../world.ts';
+import { sessionCells, sessionTitles } from './bgp.ts';
 import { addCheck } from './check.ts';
 import { withOutput } from './common.ts';
 import { addOptions, occurrences } from './options.ts';
@@ -121,10 +123,11 @@ interface AgentStatus {
     readonly ok: boolean;
   }[];
   readonly counts?: Readonly<Record<string, number>>;
+  readonly bgp?: BgpReport | null;
 }
 
-function statusText(status: AgentStatus, all: boolean): string {
-  const { problems = [], objects = [], counts = {} } = status;
+export function statusText(status: AgentStatus, all: boolean): string {
+  const { problems = [], objects = [], counts = {}, bgp = null } = status;
   const wrong = objects.filter((object) => !object.ok);
   const head = pairs([
     ['ready', status.ready ?? false],
@@ -136,6 +139,7 @@ function statusText(status: AgentStatus, all: boolean): string {
         .join(', '),
     ],
     ['objects', `${objects.length}, ${wrong.length} not as desired`],
+    ...(bgp === null ? [] : [['BGP daemon', daemonText(bgp)] as const]),
   ]);
   const problemLines = problems.map((problem) => `problem: ${problem.message} (${problem.code})\n`).join('');
   const rows = (all ? objects : wrong).map((o) => [
@@ -146,7 +150,16 @@ function statusText(status: AgentStatus, all: boolean): string {
     o.actual,
   ]);
   const list = rows.length === 0 ? '' : `\n${table(['STATE', 'KIND', 'OBJECT', 'DESIRED', 'ACTUAL'], rows)}`;
-  return `${head}${problemLines}${list}`;
+  const sessions =
+    bgp === null || bgp.sessions.length === 0
+      ? ''
+      : `\n${table(sessionTitles, bgp.sessions.map(sessionCells))}`;
+  return `${head}${problemLines}${sessions}${list}`;
+}
+
+function daemonText({ daemon, version, up, problem }: BgpReport): string {
+  const name = version === null ? daemon : `${daemon} ${version}`;
+  return `${name}, ${up ? 'up' : 'down'}${problem === null ? '' : `: ${problem}`}`;
 }
 
 export function addAgentCommands(program: Command, world: World): void {
