@@ -105,7 +105,7 @@ function routerLines(intent: BgpIntent, dialect: FrrDialect): string[] {
   const recovery = birdRecoverySeconds(intent.holdSeconds, intent.connectRetrySeconds);
   const frrOnly = [
     ...(restart === 120 ? [] : [`bgp graceful-restart restart-time ${restart}`]),
-    `bgp graceful-restart select-defer-time ${recovery}`,
+    ...(recovery === 360 ? [] : [`bgp graceful-restart select-defer-time ${recovery}`]),
     'bgp graceful-restart preserve-fw-state',
   ];
   return [
@@ -149,7 +149,8 @@ function familyLines(family: Family, intent: BgpIntent): string[] {
         `${who} activate`,
       ];
     }),
-    ...(intent.ecmp > 1 ? [`  maximum-paths ${intent.ecmp}`, `  maximum-paths ibgp ${intent.ecmp}`] : []),
+    `  maximum-paths ${intent.ecmp}`,
+    `  maximum-paths ibgp ${intent.ecmp}`,
     ' exit-address-family',
   ];
 }

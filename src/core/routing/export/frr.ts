@@ -123,7 +123,8 @@ function familyLines(family: Family, bgp: DeviceBgpIntent): string[] {
           `${who} activate`,
         ];
       }),
-    ...(bgp.ecmp > 1 ? [`  maximum-paths ${bgp.ecmp}`, `  maximum-paths ibgp ${bgp.ecmp}`] : []),
+    `  maximum-paths ${bgp.ecmp}`,
+    `  maximum-paths ibgp ${bgp.ecmp}`,
     ' exit-address-family',
   ];
 }
