@@ -79,8 +79,10 @@ export function computeDesired(input: DesiredInput): Desired {
       message: `The control plane has no host ${input.host}; create it again or stop this agent.`,
     });
   }
-  const own = (self?.addresses ?? []).map(parseAddress);
-  const uplinks = findUplinks(input, own);
+  const onUplinks = (self?.uplinks ?? []).flatMap(({ addresses }) => addresses);
+  const own = [...new Set([...(self?.addresses ?? []), ...onUplinks])].map(parseAddress);
+  const named = (self?.uplinks ?? []).flatMap(({ link }) => (link === null ? [] : [link]));
+  const uplinks = findUplinks(input, own, named);
   const patterns = input.endpointLinks.map(linkMatcher);
   const isEndpointLink = (link: string): boolean => patterns.some((matches) => matches(link));
 
@@ -228,13 +230,23 @@ function ownRanges(host: m.Host): Cidr[] {
   return aggregate(held.map(({ cidr }) => parseCidr(cidr)));
 }
 
-function findUplinks(input: DesiredInput, own: readonly Address[]): readonly string[] {
+/** `named`: by the control plane, where this host has them. */
+function findUplinks(
+  input: DesiredInput,
+  own: readonly Address[],
+  named: readonly string[],
+): readonly string[] {
   if (input.uplinks.length > 0) return input.uplinks;
   const texts = new Set(own.map(formatAddress));
   const holding = input.facts.links.filter(({ addresses }) =>
     addresses.some(({ address }) => texts.has(formatAddress(address))),
   );
-  const names = [...holding.map(({ name }) => name), ...input.facts.defaultRoutes.map(({ link }) => link)];
+  const told = named.filter((link) => input.facts.links.some(({ name }) => name === link));
+  const names = [
+    ...told,
+    ...holding.map(({ name }) => name),
+    ...input.facts.defaultRoutes.map(({ link }) => link),
+  ];
   return [...new Set(names)].filter((name) => name !== 'lo').sort();
 }
 
