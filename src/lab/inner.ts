@@ -57,7 +57,7 @@ async function show(
   const addresses = addressing(options.topology);
   const perBlock = endpointsPerBlock(addresses, options.growth);
   const endpoints = planEndpoints(options.endpoints, plan.hosts, perBlock);
-  privateRun();
+  privateFolders();
   const lab = await Lab.start({ plan, command, say, topology: addresses, growth: options.growth });
   say(`${endpoints.length} endpoints`);
   const placed = await placeEndpoints(lab, endpoints);
@@ -76,13 +76,17 @@ async function show(
   return { lab, ok: document.ok };
 }
 
-/** All names and files of the lab live on a file system that nobody else sees. */
-function privateRun(): void {
-  const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=0755', 'tmpfs', '/run'], { encoding: 'utf8' });
-  if (mount.status !== 0) {
+/** All names and files of the lab live on file systems that nobody else sees. FRR leaves folders in /var/tmp. */
+function privateFolders(): void {
+  for (const [path, mode] of [
+    ['/run', 'mode=0755'],
+    ['/var/tmp', 'mode=1777'],
+  ] as const) {
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', mode, 'tmpfs', path], { encoding: 'utf8' });
+    if (mount.status === 0) continue;
     throw new RomanaError(
       'kernel_refused',
-      `The lab cannot mount a private /run: ${mount.error?.message ?? mount.stderr.trim()}`,
+      `The lab cannot mount a private ${path}: ${mount.error?.message ?? mount.stderr.trim()}`,
     );
   }
 }

@@ -40,9 +40,10 @@ export function inPrivateNamespaces(
   return false;
 }
 
-/** In fresh private namespaces, first of all: an own /run and a loopback that is up. */
+/** In fresh private namespaces, first of all: an own /run and a loopback that is up. FRR leaves folders in /var/tmp. */
 export function furnish(): void {
   must(['mount', '-t', 'tmpfs', 'tmpfs', '/run']);
+  must(['mount', '-t', 'tmpfs', '-o', 'mode=1777', 'tmpfs', '/var/tmp']);
   must(['ip', 'link', 'set', 'lo', 'up']);
 }
 
