@@ -104,6 +104,12 @@ const planted: readonly (readonly [path: string, text: string, rule: RegExp])[] 
   ['src/server/a.ts', 'const t = performance.now();', /are parameters/],
   ['src/server/a.ts', "import { randomUUID } from 'node:crypto';", /are parameters/],
   ['src/lab/a.ts', "import { x } from '#cli/run.ts';", /lab does not import cli/],
+  [
+    'src/server/a.ts',
+    "import { x } from '#integrations/aws/index.ts';",
+    /server does not import integrations/,
+  ],
+  ['src/integrations/aws/a.ts', 'const t = Date.now();', /are parameters/],
   ['src/misc/a.ts', 'export const x = 1;', /known layer/],
 ];
 for (const [path, text, rule] of planted) {

@@ -18,8 +18,9 @@ const below: Readonly<Record<string, readonly string[]>> = {
   store: ['contract', 'core'],
   server: ['store', 'net', 'contract', 'core'],
   agent: ['net', 'contract', 'core'],
+  integrations: ['server', 'store', 'net', 'contract', 'core'],
   lab: ['server', 'agent', 'store', 'net', 'contract', 'core', 'runtime'],
-  cli: ['lab', 'server', 'agent', 'store', 'net', 'contract', 'core', 'runtime'],
+  cli: ['lab', 'integrations', 'server', 'agent', 'store', 'net', 'contract', 'core', 'runtime'],
 };
 /** Only entry points put the real clock, timers and randomness in; configuration knows the names of log levels. */
 const entryPoint = /^src\/(server|agent)\/(main|config)\.ts$/;

@@ -1,0 +1,2 @@
+/** The route tables of VPCs on AWS. See README.md. */
+export { createVpcControl, type VpcTerms } from './control.ts';

@@ -1,0 +1,27 @@
+/**
+ * What the server needs of a program that keeps the route tables of VPCs, and what it gives it. The program itself is an integration,
+ * above the server: whoever starts both puts them together.
+ */
+import type { Host } from '#contract/model.ts';
+import type { VpcPlan, VpcStatus } from '#contract/vpc.ts';
+import type { Clock, Log, Random, Timers } from '#core/ports.ts';
+import type { Store } from '#store/port.ts';
+
+export interface VpcControl {
+  start(): void;
+  /** Resolves when nothing is being written any more. */
+  stop(): Promise<void>;
+  /** Reads the tables and tells what would be written; writes nothing. */
+  plan(): Promise<VpcPlan>;
+  status(): VpcStatus;
+}
+
+export interface VpcParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  /** When a host reported last since this server started; monotonic. */
+  readonly heard: (host: Pick<Host, 'name' | 'uid'>) => { readonly at: number } | undefined;
+}
