@@ -12,7 +12,7 @@ import type { BgpFabric } from './fabric.ts';
 import { announcedBy } from './host-bgp.ts';
 import type { BgpNeighbour, DeviceBgpIntent, PlannedRoute } from './model.ts';
 import type { Reaches } from './reach.ts';
-import { byName, fewest, ofFamily } from './routes.ts';
+import { byName, ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
 import { type DeviceNode, insideAny, type Site } from './site.ts';
 
@@ -59,6 +59,11 @@ export function deviceIntent(
   ];
   const table = tables(device);
   const originate = [...table.own].sort(compareCidr);
+  // A group that is the only one of its network has all of it for its aggregate, and tells that.
+  const known = [
+    ...originate,
+    ...table.down.flatMap(({ route, session: told }) => (told ? [route.cidr] : [])),
+  ];
   const configured: PlannedRoute[] = [...table.down, ...table.up, ...table.networks].flatMap(
     ({ route, session: told }) => (told ? [] : [route]),
   );
@@ -67,9 +72,10 @@ export function deviceIntent(
     routerId: device.device.routerId ?? routerIdOf(device),
     originate,
     advertise: isTop(site, device)
-      ? networks.filter((cidr) => !originate.some((own) => equalCidr(own, cidr)))
+      ? networks.filter((cidr) => !known.some((own) => equalCidr(own, cidr)))
       : [],
-    statics: fewest(configured),
+    // Not joined: what is told to neighbours is told CIDR by CIDR.
+    statics: configured.sort((a, b) => compareCidr(a.cidr, b.cidr)),
     neighbours: neighbours.sort(
       (a, b) =>
         roles.indexOf(a.role) - roles.indexOf(b.role) ||

@@ -1,12 +1,12 @@
 /** Routes of one device. May import core/address. */
-import { type Cidr, compareCidr, type Family, formatCidr } from '../address/index.ts';
+import { type Cidr, compareCidr, equalCidr, type Family, formatCidr } from '../address/index.ts';
 import type { FabricKind } from './fabric.ts';
 import { Lookup } from './lookup.ts';
 import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
 import { hopsOf, type Item, isBelow, type Reaches } from './reach.ts';
 import { fewest, hopSet } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import { type DeviceNode, ownAggregates, type Site } from './site.ts';
+import { type DeviceLink, type DeviceNode, ownAggregates, type Site } from './site.ts';
 
 export interface DeviceTable {
   /** What it answers for; dropped where nothing more specific is known. */
@@ -77,7 +77,7 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   const up = new Map<string, Known>();
   const addUp = (cidr: Cidr, why: PlannedRoute['why']): void => {
     const session = !top;
-    const nextHops = upHops(site, device, cidr.address.family, session);
+    const nextHops = upHops(site, nearest(reaches, device, cidr), cidr.address.family, session);
     if (nextHops.length > 0) up.set(formatCidr(cidr), { route: { cidr, nextHops, why }, session });
     else
       problems.push({
@@ -88,11 +88,7 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   };
   for (const { cidr, why } of missed) {
     const cover = here.cover(cidr);
-    if (
-      cover !== undefined &&
-      !(cover.cidr.length === cidr.length && reached.includes(cover as PlannedRoute))
-    )
-      addUp(cidr, why);
+    if (cover !== undefined && forwarded.cover(cidr)?.cidr.length !== cidr.length) addUp(cidr, why);
   }
   // What devices below need from above, this one must know before it can tell them.
   if (!top) {
@@ -155,9 +151,14 @@ function isTold(site: Site, device: DeviceNode, { from, cidr }: Item): boolean {
 }
 
 /** Over the devices above; with `session` over those that speak BGP with it. */
-function upHops(site: Site, device: DeviceNode, family: Family, session: boolean): readonly NextHop[] {
+function upHops(
+  site: Site,
+  ups: readonly DeviceLink[],
+  family: Family,
+  session: boolean,
+): readonly NextHop[] {
   return hopSet(
-    device.ups.flatMap((link): NextHop[] => {
+    ups.flatMap((link): NextHop[] => {
       if (session && !deviceSessions(site, link).some(({ families }) => families.includes(family))) return [];
       return link.upperAddresses
         .filter((address) => address.family === family)
@@ -166,12 +167,22 @@ function upHops(site: Site, device: DeviceNode, family: Family, session: boolean
   );
 }
 
+/** Devices above that reach it downwards are nearer than those that would lead it up and round. */
+function nearest(reaches: Reaches, { ups }: DeviceNode, cidr: Cidr): readonly DeviceLink[] {
+  const near = ups.filter(({ upper }) =>
+    reaches(upper.group).items.some(
+      (item) => (item.by === null || item.by.has(upper)) && equalCidr(item.cidr, cidr),
+    ),
+  );
+  return near.length > 0 ? near : ups;
+}
+
 /** A BGP device under one that speaks none leads the networks there by itself. */
 function networksAbove(site: Site, device: DeviceNode): Known[] {
   const session = !isTop(site, device);
   return site.networks
     .flatMap(({ name, cidr }): Known[] => {
-      const nextHops = upHops(site, device, cidr.address.family, session);
+      const nextHops = upHops(site, device.ups, cidr.address.family, session);
       return nextHops.length === 0
         ? []
         : [{ route: { cidr, nextHops, why: { kind: 'network', network: name } }, session }];

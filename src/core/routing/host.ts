@@ -66,8 +66,7 @@ function gatewaysOf(self: HostNode): readonly NextHop[] {
     self.links
       .filter(({ device }) => device.group.topology === first)
       .flatMap(({ device, link }): NextHop[] => {
-        const unnumbered = self.bgp?.unnumbered === true || device.device.addresses.length === 0;
-        const addresses = unnumbered ? [LINK_LOCAL] : device.device.addresses;
+        const addresses = device.device.addresses.length > 0 ? device.device.addresses : [LINK_LOCAL];
         return addresses.map((address) => ({ address, to: device.name, link }));
       }),
   );

@@ -89,8 +89,11 @@ export interface Site {
   readonly hosts: ReadonlyMap<string, HostNode>;
   readonly devices: ReadonlyMap<string, DeviceNode>;
   readonly problems: readonly RoutingProblem[];
-  /** There is one topology. */
-  readonly single: boolean;
+  /**
+   * Networks that the only topology with devices does not carve, but all of whose hosts stand in it: with that topology's own they are
+   * what its top answers for.
+   */
+  readonly gathered: { readonly topology: string; readonly cidrs: readonly Cidr[] } | null;
   /** Every granted route with its holder; sorted. */
   readonly grants: readonly { readonly cidr: Cidr; readonly holder: HostNode }[];
   /** Whether packets to the address reach this host: of two that claim it, it is the first by name. */
@@ -124,7 +127,7 @@ export function readSite(input: RoutingInput): Site {
     hosts,
     devices,
     problems,
-    single: input.topologies.length === 1,
+    gathered: gatheredBy(devices.values(), networks, input.hosts),
     grants: [...hosts.values()].flatMap((holder) =>
       holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder })),
     ),
@@ -337,11 +340,29 @@ export function kindsOf({ places }: HostNode): FabricKind[] {
   return [...new Set(places.map(({ fabric }) => fabric.kind))];
 }
 
+function gatheredBy(
+  devices: Iterable<DeviceNode>,
+  networks: readonly RoutingNetwork[],
+  hosts: readonly RoutingHost[],
+): Site['gathered'] {
+  const topologies = new Set([...devices].map(({ group }) => group.topology));
+  const [topology] = topologies;
+  if (topology === undefined || topologies.size > 1) return null;
+  const outside = new Set(
+    hosts
+      .filter(({ places }) => places.every((place) => place.topology !== topology))
+      .flatMap(({ ranges }) => ranges.map(({ network }) => network)),
+  );
+  const cidrs = networks
+    .filter((network) => network.topology !== topology && !outside.has(network.name))
+    .map(({ cidr }) => cidr);
+  return { topology, cidrs };
+}
+
 /** What the devices of a group answer for: whatever nobody below has of it ends there. */
-export function ownAggregates({ networks, single }: Site, { parent, aggregates }: GroupNode): Cidr[] {
-  // A network that no topology carves is spread over all hosts: only the top of the only topology sees them all.
-  const uncarved = parent === null && single ? networks.filter(({ topology }) => topology === null) : [];
-  return [...aggregates, ...uncarved].map(({ cidr }) => cidr);
+export function ownAggregates({ gathered }: Site, { parent, topology, aggregates }: GroupNode): Cidr[] {
+  const own = aggregates.map(({ cidr }) => cidr);
+  return parent === null && gathered?.topology === topology ? [...own, ...gathered.cidrs] : own;
 }
 
 export function insideAny(cidrs: readonly Cidr[], cidr: Cidr): boolean {
