@@ -49,11 +49,14 @@ function bgpLines(device: string, bgp: DeviceBgpIntent, secrets: DeviceSecrets):
       `The unnumbered session of ${device} with ${unlinked.name} needs a link; name it in the device's links.`,
     );
   }
-  const recovery = birdRecoverySeconds(bgp.holdSeconds, bgpDefaults.connectRetrySeconds);
+  const recovery = birdRecoverySeconds(bgpDefaults.connectRetrySeconds);
   const restart = bgp.gracefulRestartSeconds;
   return [
     ...families.flatMap((family) => bgp.neighbours.flatMap((neighbour) => listLines(family, neighbour))),
     ...frrBfdProfiles(bgp.neighbours),
+    ...(bgp.neighbours.some((neighbour) => isNumbered(6, neighbour))
+      ? [`route-map ${GLOBAL} permit 10`, ' set ipv6 next-hop prefer-global']
+      : []),
     '!',
     `router bgp ${bgp.asn}`,
     ` bgp router-id ${bgp.routerId}`,
@@ -71,6 +74,16 @@ function bgpLines(device: string, bgp: DeviceBgpIntent, secrets: DeviceSecrets):
     ...bgp.neighbours.flatMap((neighbour) => sessionLines(bgp, neighbour, secrets)).map((line) => ` ${line}`),
     ...families.flatMap((family) => familyLines(family, bgp)),
   ];
+}
+
+/**
+ * A neighbour with an address of its own is routed to by that one. FRR prefers its link-local one, and guesses the link by the session's
+ * local address, which a switch may have on all of its ports.
+ */
+const GLOBAL = 'GLOBAL-NEXT-HOP';
+
+function isNumbered(family: Family, { address, families }: BgpNeighbour): boolean {
+  return family === 6 && families.includes(6) && address?.family === 6 && !isLinkLocal(address);
 }
 
 function listName(neighbour: BgpNeighbour, family: Family, direction: 'IN' | 'OUT'): string {
@@ -119,6 +132,7 @@ function familyLines(family: Family, bgp: DeviceBgpIntent): string[] {
           `${who} next-hop-self force`,
           `${who} prefix-list ${listName(neighbour, family, 'IN')} in`,
           `${who} prefix-list ${listName(neighbour, family, 'OUT')} out`,
+          ...(isNumbered(family, neighbour) ? [`${who} route-map ${GLOBAL} in`] : []),
           ...(neighbour.maxPrefixes === null ? [] : [`${who} maximum-prefix ${neighbour.maxPrefixes}`]),
           `${who} activate`,
         ];
