@@ -107,6 +107,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
       for (const tor of tors) await reloadTor(tor, {});
       await get().speaker.apply(intent());
       await allUp(get().speaker);
+      await torsHave(...own);
     }
   };
 
@@ -271,6 +272,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
     const wanted = intent({ announce: [...own, ...cidrs('10.50.0.0/16')] });
     for (const tor of tors) await reloadTor(tor, { accept: wanted.announce });
     await allUp(speaker);
+    await torsHave(...own);
     for (const daemon of daemons) await daemon.destroy();
     for (const tor of tors) assert.deepEqual(await tor.learned(), texts(own));
     assert.deepEqual(await learnedBy(host), texts(networks));

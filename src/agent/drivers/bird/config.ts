@@ -74,7 +74,7 @@ export function fingerprintOf(text: string): string | null {
 }
 
 function daemonLines(intent: BgpIntent): string[] {
-  const recovery = birdRecoverySeconds(intent.holdSeconds, intent.connectRetrySeconds);
+  const recovery = birdRecoverySeconds(intent.connectRetrySeconds);
   return [
     'log stderr { info, remote, warning, error, auth, fatal, bug };',
     `router id ${intent.routerId};`,

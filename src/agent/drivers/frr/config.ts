@@ -102,7 +102,7 @@ function routeMap(communities: readonly string[]): string[] {
 
 function routerLines(intent: BgpIntent, dialect: FrrDialect): string[] {
   const restart = intent.gracefulRestartSeconds;
-  const recovery = birdRecoverySeconds(intent.holdSeconds, intent.connectRetrySeconds);
+  const recovery = birdRecoverySeconds(intent.connectRetrySeconds);
   const frrOnly = [
     ...(restart === 120 ? [] : [`bgp graceful-restart restart-time ${restart}`]),
     ...(recovery === 360 ? [] : [`bgp graceful-restart select-defer-time ${recovery}`]),

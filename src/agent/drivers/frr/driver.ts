@@ -21,7 +21,7 @@ import { readPasswords } from '../speaker-secret.ts';
 import { type FrrDialect, frrConfig, withoutAnnouncements } from './config.ts';
 import { difference, networksOf } from './difference.ts';
 import { frrConfigPath } from './processes.ts';
-import { isKnownVersion, sessionsOf, versionOf } from './status.ts';
+import { complaintOf, isKnownVersion, sessionsOf, versionOf } from './status.ts';
 
 export interface FrrOptions {
   readonly run: Runner;
@@ -72,27 +72,30 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
     return bfd === null ? null : `${bgp}\n${/^bfd\n( .*\n)*/m.exec(bfd)?.[0] ?? ''}`;
   };
 
-  /** Throws speaker_unfit. */
-  const requireKnown = async (): Promise<string> => {
-    const folder = dialect === 'frr' ? ['/usr/lib/frr'] : ['/usr/lib/frr', '/usr/lib/quagga', '/usr/sbin'];
-    for (const dir of folder) {
+  /** The daemon's own program, asked or checking, never started. Throws speaker_unfit. */
+  const askProgram = async (...argv: string[]): Promise<string> => {
+    const folders = dialect === 'frr' ? ['/usr/lib/frr'] : ['/usr/lib/frr', '/usr/lib/quagga', '/usr/sbin'];
+    for (const folder of folders) {
       try {
-        const { stdout } = await run([`${dir}/bgpd`, '--version'], { okCodes: 'any' });
-        return known(stdout, dialect);
+        const { stdout, stderr } = await run([`${folder}/bgpd`, ...argv], { okCodes: 'any' });
+        return `${stdout}\n${stderr}`;
       } catch (error) {
-        if (!isRomanaError(error) || error.code === 'speaker_unfit') throw error;
+        if (!isRomanaError(error)) throw error;
       }
     }
     throw new RomanaError('speaker_unfit', `${program} is missing; install the Debian package frr.`);
   };
+  const requireKnown = async (): Promise<string> => known(await askProgram('--version'), dialect);
 
   const put = async (text: string, secrets: readonly string[]): Promise<void> => {
     const fresh = `${path}.new`;
     await files.write(fresh, text);
     const { code, stdout, stderr } = await shell('-C', '-f', fresh);
-    if (code !== 0) {
+    // The shell knows what a line looks like, bgpd what it means.
+    const complaint = code === 0 ? complaintOf(await askProgram('-C', '-f', fresh)) : `${stderr}${stdout}`;
+    if (complaint !== '') {
       await files.remove(fresh);
-      throw refused(`${stderr}${stdout}`, secrets);
+      throw refused(complaint, secrets);
     }
     await files.rename(fresh, path);
   };
@@ -110,12 +113,25 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
     if (running === null) throw unavailable();
     const step = difference(running, text, overlooked);
     if (step === null) return changes;
-    await change(step.commands, secrets);
+    try {
+      await change(step.commands, secrets);
+    } catch (error) {
+      if (before !== null && before !== text && isRomanaError(error)) await goBack(before, secrets);
+      throw error;
+    }
     const after = await readAll(text);
     if (after === null) throw unavailable();
     overlooked = new Set([...overlooked, ...(difference(after, text, overlooked)?.keys ?? [])]);
     changes.push({ action: 'update', kind: 'speaker', object: 'sessions' });
     return changes;
+  };
+
+  /** Half a change is none: what was in force is put back, in the file and, as far as bgpd takes it, in bgpd. */
+  const goBack = async (before: string, secrets: readonly string[]): Promise<void> => {
+    await files.write(path, before);
+    const running = await readAll(before);
+    const back = running === null ? null : difference(running, before, overlooked);
+    if (back !== null) await change(back.commands, secrets).catch(() => {});
   };
 
   const change = async (commands: string, secrets: readonly string[]): Promise<void> => {
@@ -138,7 +154,7 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
   const refused = (words: string, secrets: readonly string[]): RomanaError =>
     new RomanaError(
       'speaker_refused',
-      `${program} refused what Romana wrote for it (${redacted(words, secrets)}); the rest stays in force.`,
+      `${program} refused what Romana wrote for it (${redacted(words, secrets)}); what it had before stays in force.`,
     );
 
   const status = async (): Promise<SpeakerStatus> => {

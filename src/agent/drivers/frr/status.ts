@@ -13,6 +13,17 @@ export function isKnownVersion(version: string, dialect: FrrDialect): boolean {
   return /^(8|9|10)\./.test(version) || (dialect === 'quagga' && /^(Quagga 1\.|1\.)/.test(version));
 }
 
+/** What `bgpd -C` says of lines that it knows and does not take; '' when it takes all. Lines of other daemons it does not know. */
+export function complaintOf(text: string): string {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const found = /Command returned (?!Success).* on config line \d+: *(.*)$/.exec(line);
+      return found === null ? (line.startsWith('% ') ? [line.slice(2)] : []) : [found[1] ?? ''];
+    })
+    .join('\n');
+}
+
 interface Neighbour {
   readonly nbrDesc?: string;
   readonly remoteAs?: number;

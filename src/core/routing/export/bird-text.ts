@@ -68,11 +68,11 @@ export function birdBfd(bfd: { readonly intervalMs: number; readonly multiplier:
 }
 
 /**
- * After a restart with -R, BIRD leaves the kernel's routes alone until its peers have sent theirs, or this long: a peer that is gone for
- * good must not hold back what the others say.
+ * After a start with -R, BIRD leaves the kernel's routes alone until its peers have sent theirs, or this long: a peer that is gone for
+ * good must not hold back what the others say. FRR's selection is put off as long.
  */
-export function birdRecoverySeconds(holdSeconds: number, connectRetrySeconds: number): number {
-  return Math.max(15, holdSeconds + 2 * connectRetrySeconds);
+export function birdRecoverySeconds(connectRetrySeconds: number): number {
+  return Math.max(10, 2 * connectRetrySeconds);
 }
 
 export function indent(lines: readonly string[], by = '  '): string[] {

@@ -21,7 +21,7 @@ const families: readonly Family[] = [4, 6];
 
 export function birdDevice(routing: DeviceRouting, secrets: DeviceSecrets = {}): string {
   const { bgp, device } = routing;
-  const recovery = birdRecoverySeconds(bgp?.holdSeconds ?? 0, bgpDefaults.connectRetrySeconds);
+  const recovery = birdRecoverySeconds(bgpDefaults.connectRetrySeconds);
   const routes = staticRoutes(routing);
   const lines = [
     `# ${device.name}: written by Romana for BIRD 2.`,
