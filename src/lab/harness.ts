@@ -16,7 +16,6 @@ import { type Connection, connect, connectUnix } from '#net/https.ts';
 import { routed } from './converge.ts';
 import { type Counts, type KernelRoute, kernelCounts, kernelRoutes } from './counts.ts';
 import { Daemons } from './daemons.ts';
-import { exportDevice } from './export.ts';
 import { type ClientFile, makeFolders, readClientFile, writeAgentConfig, writeLauncher } from './files.ts';
 import { type Furniture, furnish, makeHost } from './furnish.ts';
 import { addNamespaces, buildUnderlay, deleteNamespace, netnsPath, runIn } from './network.ts';
@@ -138,7 +137,7 @@ export class Lab {
 
   /** Gives the switches the routes that they need now, as an operator does after a change that is routed. */
   exportRoutes(): Promise<void> {
-    return this.#switches.configure(async (device, format) => exportDevice(this.client, device, format));
+    return this.#switches.configure(this.client);
   }
 
   routes(namespace: string): Promise<KernelRoute[]> {

@@ -7,14 +7,13 @@ import { birdConfigPath, birdProcesses } from '#agent/drivers/bird/processes.ts'
 import { frrConfigPath, frrProcesses } from '#agent/drivers/frr/processes.ts';
 import type { Runner } from '#agent/exec.ts';
 import type { SpeakerPlace, SpeakerProcess } from '#agent/speaker.ts';
+import type { Client } from '#contract/client.ts';
 import type { Daemons } from './daemons.ts';
 import { switchesOf } from './fabric.ts';
 import { runIn } from './network.ts';
 import type { LabPlan, Tor } from './plan.ts';
 
 export type SwitchFormat = 'iproute2' | Tor;
-/** What `route export` prints for a switch. */
-export type Exporter = (device: string, format: SwitchFormat) => Promise<string>;
 
 interface SwitchProgram {
   readonly config: string;
@@ -56,14 +55,17 @@ export class Switches {
     this.format = plan.fabric.tor ?? 'iproute2';
   }
 
-  /** Brings all of them to what the control plane says now; the daemons go on without a break. */
-  async configure(exporter: Exporter): Promise<void> {
+  /** Brings all of them to what the control plane says now, and tells it so. The daemons go on without a break. */
+  async configure(client: Client): Promise<void> {
+    const { format } = this;
     await Promise.all(
-      this.names.map(async (name) => {
-        const text = await exporter(name, this.format);
-        if (this.#texts.get(name) === text) return;
-        await this.#give(name, text);
-        this.#texts.set(name, text);
+      this.names.map(async (device) => {
+        const { text, revision } = await client.routeExport({ params: { device }, query: { format } });
+        if (this.#texts.get(device) !== text) {
+          await this.#give(device, text);
+          this.#texts.set(device, text);
+        }
+        await client.routeConfirm({ params: { device }, body: { revision } });
       }),
     );
   }
