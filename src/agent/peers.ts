@@ -38,6 +38,7 @@ export class PeerWatch {
   #asked: readonly Peer[] = [];
   #next = 0;
   #cancel: Cancel | null = null;
+  #looking = false;
   #stopped = false;
 
   constructor(options: PeerWatchOptions) {
@@ -68,7 +69,13 @@ export class PeerWatch {
       this.#cancel = null;
       if (this.#peers.length > 0) this.#round();
     });
-    this.#look().catch((error: unknown) => log.warn({ error }, 'hosts of the link could not be asked for'));
+    if (this.#looking) return;
+    this.#looking = true;
+    this.#look()
+      .catch((error: unknown) => log.warn({ error }, 'hosts of the link could not be asked for'))
+      .finally(() => {
+        this.#looking = false;
+      });
   }
 
   async #look(): Promise<void> {
@@ -121,7 +128,11 @@ export function watchedPeers(input: RoutingInput, routing: HostRouting): Peer[] 
   }
   return input.hosts
     .filter(({ name }) => names.has(name))
-    .map(({ name, addresses }) => ({ name, addresses }))
+    .map(({ name, addresses, uplinks }) => {
+      const all = [...addresses, ...uplinks.flatMap((uplink) => uplink.addresses)];
+      const distinct = all.filter((one, n) => all.findIndex((other) => equalAddress(one, other)) === n);
+      return { name, addresses: distinct };
+    })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
