@@ -76,7 +76,7 @@ function judge(input: RoutingInput, network: Network, shape: Shape): void {
     for (const address of unowned(input)) {
       const found = [...ends(network, name, address)];
       assert.ok(
-        found.every((end) => /^dropped/.test(end)),
+        found.every((end) => end.startsWith('dropped')),
         `${name} → ${formatAddress(address)}: ${found.join(', ')}\n${JSON.stringify(shape)}`,
       );
     }

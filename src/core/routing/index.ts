@@ -3,7 +3,6 @@
 export * from './diff.ts';
 export * from './explain.ts';
 export * from './fabric.ts';
-export * from './l2.ts';
 export { Lookup } from './lookup.ts';
 export type * from './model.ts';
 export { planRouting } from './plan.ts';

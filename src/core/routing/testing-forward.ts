@@ -295,7 +295,9 @@ function fixpoint(speakers: readonly Speaker[]): ReadonlyMap<string, Rib> {
 }
 
 function text(ribs: ReadonlyMap<string, Rib>): string {
-  return JSON.stringify([...ribs].map(([name, rib]) => [name, [...rib].sort()]));
+  return JSON.stringify(
+    [...ribs].map(([name, rib]) => [name, [...rib].sort(([a], [b]) => (a < b ? -1 : 1))]),
+  );
 }
 
 function ribOf(self: Speaker, speakers: readonly Speaker[], ribs: ReadonlyMap<string, Rib>): Rib {

@@ -7,6 +7,7 @@ import {
   type Fabric,
   type HostUplink,
   l2Default,
+  type VpcFabric,
   vpcDefaults,
 } from './fabric.ts';
 import type {
@@ -20,7 +21,7 @@ import type {
 
 export const l2: Fabric = l2Default;
 export const l3Static: Fabric = { kind: 'l3-static' };
-export const vpc: Fabric = { ...vpcDefaults, region: 'eu-west-1', vpc: 'vpc-1' };
+export const vpc: VpcFabric = { ...vpcDefaults, region: 'eu-west-1', vpc: 'vpc-1' };
 export function bgp(more: Partial<BgpFabric> = {}): BgpFabric {
   return { ...bgpDefaults, hostAsn: 65_100, ...more };
 }
