@@ -15,6 +15,7 @@ import {
   frrNeighbour,
   frrPrefixList,
   frrSession,
+  isLinkLocal,
   needsExtendedNextHop,
 } from '#core/routing/export/frr-text.ts';
 import type { BgpIntent, BgpPeer } from '#core/routing/model.ts';
@@ -24,6 +25,7 @@ export type FrrDialect = 'frr' | 'quagga';
 
 const families: readonly Family[] = [4, 6];
 const MAP = 'ROMANA-OUT';
+const MAP_IN = 'ROMANA-IN';
 const listIn = (family: Family): string => `ROMANA${family}-IN`;
 const listOut = (family: Family): string => `ROMANA${family}-OUT`;
 
@@ -40,6 +42,9 @@ export function frrConfig(intent: BgpIntent, passwords: Passwords, dialect: FrrD
     ]),
     '!',
     ...routeMap(intent.communities),
+    ...(intent.peers.some((peer) => wantsGlobal(6, peer, dialect))
+      ? [`route-map ${MAP_IN} permit 10`, ' set ipv6 next-hop prefer-global', '!']
+      : []),
     ...frrBfdProfiles(intent.peers),
     '!',
     `router bgp ${intent.asn}`,
@@ -47,7 +52,7 @@ export function frrConfig(intent: BgpIntent, passwords: Passwords, dialect: FrrD
     ...intent.peers
       .flatMap((peer) => sessionLines(peer, intent, passwords, dialect))
       .map((line) => ` ${line}`),
-    ...families.flatMap((family) => familyLines(family, intent)),
+    ...families.flatMap((family) => familyLines(family, intent, dialect)),
     '',
   ];
   return lines.join('\n');
@@ -133,7 +138,15 @@ function sessionLines(peer: BgpPeer, intent: BgpIntent, passwords: Passwords, di
   ];
 }
 
-function familyLines(family: Family, intent: BgpIntent): string[] {
+/**
+ * A device with an address of its own is routed to by that one. FRR prefers its link-local one, and guesses the link by the session's
+ * local address, which a host may have on no uplink.
+ */
+function wantsGlobal(family: Family, { address }: BgpPeer, dialect: FrrDialect): boolean {
+  return dialect === 'frr' && family === 6 && address?.family === 6 && !isLinkLocal(address);
+}
+
+function familyLines(family: Family, intent: BgpIntent, dialect: FrrDialect): string[] {
   const peers = intent.peers.filter(({ families }) => families.includes(family));
   return [
     ' !',
@@ -144,6 +157,7 @@ function familyLines(family: Family, intent: BgpIntent): string[] {
       return [
         `${who} prefix-list ${listIn(family)} in`,
         `${who} prefix-list ${listOut(family)} out`,
+        ...(wantsGlobal(family, peer, dialect) ? [`${who} route-map ${MAP_IN} in`] : []),
         `${who} route-map ${MAP} out`,
         ...(peer.maxPrefixes === null ? [] : [`${who} maximum-prefix ${peer.maxPrefixes}`]),
         `${who} activate`,
