@@ -1,6 +1,7 @@
 /** One VPC: read, plan, write, remember. See README.md for what holds. */
 import { formatCidr, parseCidr } from '#core/address/index.ts';
 import type { Clock, Log } from '#core/ports.ts';
+import type { RoutingHost } from '#core/routing/model.ts';
 import {
   changesOf,
   planVpc,
@@ -16,7 +17,7 @@ import { type CloudApi, CloudFailure, type CloudTable } from './api.ts';
 import { type Applied, applyChanges } from './apply.ts';
 import { matchInstances } from './instances.ts';
 import { type Lease, LeaseLost } from './lease.ts';
-import { lesser, problemOf, type SiteProblem } from './problems.ts';
+import { lesser, permissionOf, problemOf, type SiteProblem } from './problems.ts';
 import { type Recorded, readRecord, writeRecord } from './record.ts';
 
 export interface SiteWorld {
@@ -90,7 +91,11 @@ export class VpcRunner {
     try {
       return await this.#round(view);
     } catch (error) {
-      if (error instanceof CloudFailure) this.#failed(error);
+      if (error instanceof CloudFailure) {
+        this.#failed(error);
+        const problem = problemOf(error, 'the route tables stay as they are', permissionOf(error.action));
+        this.#status = { ...this.#status, problems: [problem] };
+      }
       throw error;
     }
   }
@@ -128,7 +133,7 @@ export class VpcRunner {
     const hosts = [
       ...new Map(site.links.flatMap((link) => link.hosts.map((one) => [one.name, one]))).values(),
     ];
-    const instances = this.#steady(matchInstances(hosts, labels, found, impaired), counts);
+    const instances = this.#steady(hosts, matchInstances(hosts, labels, found, impaired), counts);
     const state: VpcState = { quota: quota.value, tables: this.#tables(site, tables), instances, silent };
     const plan = planVpc(site, { ...state, quota: this.#bounded(state) });
     const changes = new Map(
@@ -194,17 +199,21 @@ export class VpcRunner {
   }
 
   /** An instance that one answer does not have may be in the next. */
-  #steady(found: ReadonlyMap<string, VpcInstance>, counts: boolean): Map<string, VpcInstance> {
+  #steady(
+    hosts: readonly RoutingHost[],
+    found: ReadonlyMap<string, VpcInstance>,
+    counts: boolean,
+  ): Map<string, VpcInstance> {
+    const names = new Set(hosts.map(({ name }) => name));
     if (counts) {
-      for (const [host, known] of this.#instances) if (!found.has(host)) known.missing += 1;
+      for (const [host, known] of this.#instances) {
+        if (!found.has(host)) known.missing += 1;
+        if (known.missing >= missingLooks || !names.has(host)) this.#instances.delete(host);
+      }
       for (const [host, instance] of found) this.#instances.set(host, { instance, missing: 0 });
-      for (const [host, { missing }] of this.#instances)
-        if (missing >= missingLooks) this.#instances.delete(host);
     }
-    return new Map([
-      ...[...this.#instances].map(([host, { instance }]) => [host, instance] as const),
-      ...found,
-    ]);
+    const remembered = [...this.#instances].filter(([host]) => names.has(host));
+    return new Map([...remembered.map(([host, { instance }]) => [host, instance] as const), ...found]);
   }
 
   async #openChecks({ checks }: Look, problems: SiteProblem[]): Promise<boolean> {
