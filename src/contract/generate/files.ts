@@ -1,6 +1,7 @@
 /** Every generated file: path below the root → text. */
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { DeviceRoutingDocument } from '../device-routing.ts';
 import { DecodedAddress } from '../ipam.ts';
 import { LabDocument } from '../lab.ts';
 import * as m from '../model.ts';
@@ -29,6 +30,7 @@ const documents: Readonly<Record<string, { schema: z.ZodType; io: 'input' | 'out
   status: { schema: m.Status, io: 'output' },
   'decoded-address': { schema: DecodedAddress, io: 'output' },
   error: { schema: m.ErrorBody, io: 'output' },
+  'device-routing': { schema: DeviceRoutingDocument, io: 'output' },
   lab: { schema: LabDocument, io: 'output' },
 };
 

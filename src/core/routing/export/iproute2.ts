@@ -1,24 +1,27 @@
-/** Static routes of a switch that is a Linux box: lines for `ip -batch`, in its main table. */
+/** Static routes of a switch that is a Linux box: lines for `ip -batch FILE`, in its main table. It speaks no BGP: all routes are static. */
 import { formatAddress, formatCidr } from '../../address/index.ts';
 import type { DeviceRouting, NextHop, PlannedRoute } from '../model.ts';
-import { staticRoutes } from './device-routes.ts';
+import { type ExportOptions, header } from './header.ts';
 
-export function iproute2Device(routing: DeviceRouting): string {
+export function iproute2Device(routing: DeviceRouting, options: ExportOptions): string {
   const lines = [
-    `# ${routing.device.name}: written by Romana for ip -batch; routes of the main table.`,
-    ...staticRoutes(routing).map(routeLine),
+    ...header(routing, 'ip -batch; routes of the main table', options, '#'),
+    ...routing.routes.map(routeLine),
     '',
   ];
   return lines.join('\n');
 }
 
 function routeLine({ cidr, nextHops }: PlannedRoute): string {
-  const [only] = nextHops;
-  if (only === undefined) return `route replace blackhole ${formatCidr(cidr)}`;
-  if (nextHops.length === 1) return `route replace ${formatCidr(cidr)} ${hop(only)}`;
-  return `route replace ${formatCidr(cidr)} ${nextHops.map((one) => `nexthop ${hop(one)}`).join(' ')}`;
+  const start = `route replace`;
+  const [only, ...more] = nextHops;
+  if (only === undefined) return `${start} blackhole ${formatCidr(cidr)}`;
+  const { family } = cidr.address;
+  if (more.length === 0) return `${start} ${formatCidr(cidr)} ${via(family, only)}`;
+  return `${start} ${formatCidr(cidr)} ${nextHops.map((hop) => `nexthop ${via(family, hop)}`).join(' ')}`;
 }
 
-function hop({ address, link }: NextHop): string {
-  return `via ${formatAddress(address)}${link === null ? '' : ` dev ${link}`}`;
+function via(family: 4 | 6, { address, link }: NextHop): string {
+  const over = family === 4 && address.family === 6 ? 'inet6 ' : '';
+  return `via ${over}${formatAddress(address)}${link === null ? '' : ` dev ${link}`}`;
 }
