@@ -4,7 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { RouteConfirmation, RouteExport, RouteList, RouteTable } from '#contract/routing-model.ts';
+import type {
+  RouteConfirmation,
+  RouteDiff,
+  RouteExplanation,
+  RouteExport,
+  RouteList,
+  RouteTable,
+} from '#contract/routing-model.ts';
 import { invoke, type Setting } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'romana-cli-'));
@@ -169,5 +176,135 @@ test('mistakes in the command line cost no request', async () => {
   ]) {
     const { code, out, requests } = await invoke([...argv, ...access], answering(made));
     assert.deepEqual([code, out, requests], [2, '', []], argv.join(' '));
+  }
+});
+
+// --- explain
+
+const place = { address: '10.1.1.17', what: 'endpoint a/s/x', host: 'h1' };
+const hop1 = { address: '192.168.1.1', to: 'leaf1', link: null };
+const range = {
+  cidr: '10.2.0.0/16',
+  nextHops: [],
+  why: { kind: 'own' as const },
+  reason: 'its own range: what no endpoint has is dropped',
+};
+
+test('explain: a line for each hop, equal next hops beside the one that is followed, the end and the notes', async () => {
+  const body: RouteExplanation = {
+    revision: 7,
+    source: place,
+    destination: { ...place, address: '10.2.1.17', host: 'h2' },
+    hops: [
+      { at: 'h1', type: 'host', route: null, nextHops: [hop1, { ...hop1, to: 'leaf2' }] },
+      { at: 'h2', type: 'host', route: range, nextHops: [] },
+    ],
+    end: { kind: 'delivered', at: 'h2', reason: 'It is there.' },
+    notes: ['Not yet.'],
+  };
+  const { code, out, requests } = await invoke(
+    ['route', 'explain', 'a/s/x', '10.2.1.17', ...access],
+    answering(body),
+  );
+  assert.equal(code, 0);
+  assert.equal(requests[0]?.path, '/v1/routes/explain?source=a%2Fs%2Fx&destination=10.2.1.17');
+  assert.match(out, /^from 10\.1\.1\.17 \(endpoint a\/s\/x\)$/m);
+  assert.match(
+    out,
+    /^1 +host h1 +default +192\.168\.1\.1 \(leaf1\), or 192\.168\.1\.1 \(leaf2\) +default route of the site$/m,
+  );
+  assert.match(out, /^2 +host h2 +10\.2\.0\.0\/16 +- +its own range/m);
+  assert.match(out, /^delivered at h2: It is there\.\nnote: Not yet\.\n$/m);
+  const json = await invoke(['route', 'explain', 'h1', 'h2', '-o', 'json', ...access], answering(body));
+  assert.deepEqual(JSON.parse(json.out), body);
+});
+
+// --- diff
+
+const topology = join(folder, 'topology.yaml');
+writeFileSync(topology, 'groups:\n  - name: r1\n');
+const counts = { devices: 1, hosts: 0, added: 1, removed: 1, changed: 1, left: 0, blocked: null };
+const static1 = { ...range, cidr: '10.3.0.0/16', nextHops: [hop1], reason: 'range of host h3' };
+const node: RouteDiff['nodes'][number] = {
+  name: 'leaf1',
+  type: 'device',
+  presence: 'both',
+  added: [static1],
+  removed: [{ ...static1, cidr: '10.4.0.0/16' }],
+  changed: [{ before: static1, after: { ...static1, nextHops: [] } }],
+  sessions: { added: ['h3 192.168.1.13'], removed: [], changed: [] },
+  budget: 8,
+  routes: 3,
+};
+
+test('diff: what comes, goes and changes on each device, with what it has room for; exit status 0', async () => {
+  const body: RouteDiff = { revision: 7, nodes: [node], ...counts };
+  const { code, out, requests } = await invoke(['route', 'diff', topology, ...access], answering(body));
+  assert.equal(code, 0);
+  assert.deepEqual(requests, [
+    { method: 'POST', path: '/v1/routes/diff', body: { groups: [{ name: 'r1' }] } },
+  ]);
+  assert.deepEqual(out.split('\n'), [
+    'device leaf1',
+    '  -  10.4.0.0/16  192.168.1.1 (leaf1)          range of host h3',
+    '  ~  10.3.0.0/16  192.168.1.1 (leaf1) -> drop  range of host h3',
+    '  +  10.3.0.0/16  192.168.1.1 (leaf1)          range of host h3',
+    '  + BGP session h3 192.168.1.13',
+    '  3 routes of 8',
+    '1 route added, 1 removed, 1 changed, on 1 device and 0 hosts',
+    '',
+  ]);
+  const other = await invoke(['route', 'diff', topology, '--device', 'leaf2', ...access], answering(body));
+  assert.deepEqual([other.code, other.out], [0, '']);
+});
+
+test('diff: no room on a device, or hosts in the way, is exit status 1', async () => {
+  const full: RouteDiff = { revision: 7, nodes: [{ ...node, routes: 9 }], ...counts };
+  const { code, out } = await invoke(['route', 'diff', topology, ...access], answering(full));
+  assert.equal(code, 1);
+  assert.match(out, /9 routes of 8: more than it has room for/);
+  const blocked = {
+    ...full,
+    nodes: [],
+    blocked: { hosts: [{ name: 'h1', from: 'r1', to: null }], endpoints: [], endpointCount: 0 },
+  };
+  const stopped = await invoke(['route', 'diff', topology, ...access], answering(blocked));
+  assert.deepEqual([stopped.code, stopped.out], [1, '']);
+  assert.match(stopped.err, /blocked host h1: its host ids would move \(group r1 to -\)/);
+});
+
+test('diff --against: what changed for a device since it was exported as json', async () => {
+  const exportedFile = join(folder, 'leaf1.json');
+  const document = {
+    device: 'leaf1',
+    routes: [
+      { prefix: '10.0.0.0/10', action: 'drop', nextHops: [] },
+      { prefix: '10.1.0.0/16', action: 'forward', nextHops: [hop1] },
+      { prefix: '10.9.0.0/16', action: 'forward', nextHops: [hop1] },
+    ],
+  };
+  writeFileSync(exportedFile, JSON.stringify(document));
+  const against = ['route', 'diff', '--against', exportedFile];
+  const { code, out, requests } = await invoke([...against, ...access], answering(answer(leaf)));
+  assert.equal(code, 0);
+  assert.deepEqual(requests, [{ method: 'GET', path: '/v1/routes?device=leaf1' }]);
+  assert.match(out, /^ {2}- +10\.9\.0\.0\/16 +192\.168\.1\.1 \(leaf1\)/m);
+  assert.match(out, /^ {2}~ +10\.1\.0\.0\/16 .* -> 192\.168\.1\.11 \(h1\), 192\.168\.2\.11 \(h1\)/m);
+  assert.match(out, /^0 routes added, 1 removed, 1 changed, on 1 device and 0 hosts$/m);
+  const routes = leaf.routes.map(({ cidr, nextHops }) => ({ prefix: cidr, nextHops: nextHops.toReversed() }));
+  const text = JSON.stringify({ device: 'leaf1', routes });
+  const same = await invoke(['route', 'diff', '--against', '-', ...access], {
+    ...answering(answer(leaf)),
+    stdin: JSON.stringify({ format: 'json', text }),
+  });
+  assert.deepEqual([same.code, same.out], [0, '']);
+  for (const wrong of [
+    [...against, '--device', 'leaf2'],
+    [...against.slice(0, 2), topology, ...against.slice(2)],
+    ['route', 'diff', '--against', topology],
+    ['route', 'diff'],
+  ]) {
+    const refused = await invoke([...wrong, ...access], answering(answer(leaf)));
+    assert.deepEqual([refused.code, refused.requests], [2, []], wrong.join(' '));
   }
 });

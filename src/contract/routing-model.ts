@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { platforms } from '#core/routing/fabric.ts';
 import { BgpReport } from './bgp.ts';
 import { name } from './text.ts';
+import { TopologyDiff } from './topology.ts';
 
 export const BgpHost = z
   .object({
@@ -105,6 +106,75 @@ export const RouteConfirmation = z
   })
   .meta({ id: 'RouteConfirmation' });
 
+const diffRoute = RouteEntry.omit({ kind: true }).meta({ id: 'RouteOfDiff' });
+export const RouteDiff = z
+  .object({
+    revision: z.int(),
+    nodes: z
+      .array(
+        z.object({
+          name: z.string(),
+          type: z.enum(['host', 'device']),
+          presence: z.enum(['new', 'gone', 'both']),
+          added: z.array(diffRoute),
+          removed: z.array(diffRoute),
+          changed: z.array(z.object({ before: diffRoute, after: diffRoute })),
+          sessions: z
+            .object({
+              added: z.array(z.string()),
+              removed: z.array(z.string()),
+              changed: z.array(z.string()).describe('What is announced or accepted in them changes'),
+            })
+            .describe('BGP sessions, by neighbour and its address'),
+          budget: z.int().nullable(),
+          routes: z.int().nullable().describe('Routes after the change; null: the device or host is gone'),
+        }),
+      )
+      .describe('Devices, then hosts, that have a difference'),
+    devices: z.int(),
+    hosts: z.int(),
+    added: z.int(),
+    removed: z.int(),
+    changed: z.int(),
+    left: z.int().describe('Hosts that were not looked at, because there are too many routes'),
+    blocked: TopologyDiff.shape.blocked,
+  })
+  .meta({ id: 'RouteDiff' });
+
+export const place = z
+  .string()
+  .min(1)
+  .max(400)
+  .describe('An address, an endpoint as TENANT/SEGMENT/NAME, or a host');
+const explained = z.object({
+  address: z.string(),
+  what: z.string().describe('Whose address it is'),
+  host: z.string().nullable().describe('Host that it belongs to'),
+});
+export const RouteExplanation = z
+  .object({
+    revision: z.int(),
+    source: explained,
+    destination: explained,
+    hops: z.array(
+      z.object({
+        at: z.string().describe('Host or device'),
+        type: z.enum(['host', 'device']),
+        route: diffRoute.nullable().describe('Null: the default route, or the address is its own'),
+        nextHops: z.array(hop).describe('The first is followed; the others have equal cost'),
+      }),
+    ),
+    end: z.object({
+      kind: z.enum(['delivered', 'dropped', 'leaves', 'loop']),
+      at: z.string(),
+      reason: z.string(),
+    }),
+    notes: z.array(z.string()).describe('What else stands in the way'),
+  })
+  .meta({ id: 'RouteExplanation' });
+
+export type RouteDiff = z.infer<typeof RouteDiff>;
+export type RouteExplanation = z.infer<typeof RouteExplanation>;
 export type RouteEntry = z.infer<typeof RouteEntry>;
 export type RouteTable = z.infer<typeof RouteTable>;
 export type RouteList = z.infer<typeof RouteList>;

@@ -7,14 +7,17 @@ import { dump, formatOf, table } from '../output.ts';
 import { readInteger } from '../values.ts';
 import type { World } from '../world.ts';
 import { type ClientOptions, group, withClient, withServer } from './common.ts';
+import { addRouteDiff } from './route-diff.ts';
+import { addRouteExplain } from './route-explain.ts';
 import { passwordFrom, withPassword } from './route-password.ts';
-
-type Hops = RouteTable['gateways'];
+import { hopText } from './route-text.ts';
 
 export function addRouteCommands(program: Command, world: World, setExitCode: (code: number) => void): void {
   const route = group(program, 'route', 'Routes of hosts, switches and routers');
   addList(route, world);
+  addRouteExplain(route, world);
   addExport(route, world, setExitCode);
+  addRouteDiff(route, world, setExitCode);
 }
 
 function addList(route: Command, world: World): void {
@@ -70,11 +73,7 @@ function rowsOf({ routes, gateways }: RouteTable): (string | null)[][] {
     : [...rows, ['default', hopText(gateways), linkText(gateways), 'site', 'everything else']];
 }
 
-export function hopText(hops: Hops): string {
-  return hops.map(({ address, to }) => `${address} (${to})`).join(', ');
-}
-
-function linkText(hops: Hops): string | null {
+function linkText(hops: RouteTable['gateways']): string | null {
   return [...new Set(hops.flatMap(({ link }) => (link === null ? [] : [link])))].join(', ') || null;
 }
 

@@ -50,7 +50,12 @@ async function writeTopology(world: World, topology: Item, options: OutputOption
     a.leaf ? 'hosts' : 'groups',
     ...(fabrics.size === 0 ? [] : (fabrics.get(`${a.topology ?? ''} ${a.path}`) ?? ['-', ''])),
   ]);
-  world.out(table(options.headers === false ? undefined : titles, rows));
+  const tops = [...fabrics].flatMap(([key, [fabric, devices]]) =>
+    key.endsWith(' ') && devices !== '' && !aggregates.some((a) => `${a.topology ?? ''} ${a.path}` === key)
+      ? [[...(several ? [key.trimEnd()] : []), '-', '-', '-', 'groups', fabric, devices]]
+      : [],
+  );
+  world.out(table(options.headers === false ? undefined : titles, [...tops, ...rows]));
 }
 
 /** Fabric and devices by topology and path; empty: nothing is stated. A newer server may send more than is known here. */
@@ -134,7 +139,18 @@ async function showFile(world: World, file: string, options: OutputOptions): Pro
   if (format !== 'table') return world.out(await dump(shown, format));
   writeNotes(world, notes);
   const several = new Set(shown.groups.map(({ topology }) => topology)).size > 1;
-  const stated = shown.groups.some(({ fabric, devices }) => fabric !== null || devices.length > 0);
+  const stated = [...shown.topologies, ...shown.groups].some(
+    ({ fabric, devices }) => fabric !== null || devices.length > 0,
+  );
+  const tops = shown.topologies
+    .filter(({ name, devices }) => {
+      const whole = shown.groups.some(({ topology, path }) => topology === name && path === '');
+      return devices.length > 0 && !whole;
+    })
+    .map(({ name, fabric, devices }) => [
+      ...(several ? [name] : []),
+      ...['-', '-', '-', 'groups', fabric ?? '-', devices.join(', '), '-'],
+    ]);
   const titles = [
     ...(several ? ['TOPOLOGY'] : []),
     'GROUP',
@@ -156,7 +172,7 @@ async function showFile(world: World, file: string, options: OutputOptions): Pro
     ]),
   );
   if (rows.length === 0) return world.err('The file has no network with a layout.\n');
-  world.out(table(options.headers === false ? undefined : titles, rows));
+  world.out(table(options.headers === false ? undefined : titles, [...tops, ...rows]));
 }
 
 function someHosts(hosts: readonly { readonly host: string; readonly ids: readonly number[] }[]): string {
@@ -261,7 +277,7 @@ function writeNew(file: string, text: string): void {
 }
 
 /** Asks the server about a file that was found valid here; what the server refuses in it has its place in the file, too. */
-async function ask<T>(
+export async function ask<T>(
   world: World,
   file: string,
   options: ClientOptions,

@@ -1,14 +1,13 @@
 /** `route list`, `export` and `--confirm`: what every host and device forwards, from the same computation that the agents run. */
-import type { RouteEntry, RouteList, RouteTable } from '#contract/routing-model.ts';
-import { formatAddress, formatCidr } from '#core/address/index.ts';
+import type { RouteList, RouteTable } from '#contract/routing-model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { exportDevice } from '#core/routing/export/index.ts';
-import type { DeviceRouting, NextHop, PlannedRoute, RoutingPlan } from '#core/routing/model.ts';
-import { whyText } from '#core/routing/words.ts';
+import type { DeviceRouting, RoutingPlan } from '#core/routing/model.ts';
 import type { ReadTx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import type { Growth } from './growth.ts';
 import { growingKind } from './host-ids.ts';
+import { entry, hop } from './route-entries.ts';
 import { confirmedRevision, deviceKind, type RoutingPlans } from './routing-plan.ts';
 import { type Context, must, nameSome } from './shared.ts';
 import type { Services } from './types.ts';
@@ -59,7 +58,7 @@ export function routingServices(
           budget: device.budget,
           over: device.budget !== null && routes > device.budget,
           problems: [...routing.problems],
-          text: exportDevice(routing, format, { password: passwordPlaceholder }),
+          text: exportDevice(routing, format, { password: passwordPlaceholder, revision }),
         };
       }),
     routeConfirm: async (caller, { params, body }) =>
@@ -153,23 +152,4 @@ function hostTable(plan: RoutingPlan, name: string): RouteTable {
     budget: null,
     problems: [...problems],
   };
-}
-
-export function entry(
-  { cidr, nextHops, why }: PlannedRoute,
-  kind: RouteEntry['kind'],
-  where: 'host' | 'device',
-): RouteEntry {
-  const none = why.kind === 'withdrawn' ? 'unreachable' : 'drop';
-  return {
-    cidr: formatCidr(cidr),
-    kind: nextHops.length === 0 ? none : kind,
-    nextHops: nextHops.map(hop),
-    why,
-    reason: whyText(why, where),
-  };
-}
-
-function hop({ address, to, link }: NextHop): RouteEntry['nextHops'][number] {
-  return { address: formatAddress(address), to, link };
 }

@@ -1,0 +1,131 @@
+/** `route explain`: the way of a packet between two addresses, endpoints or hosts. */
+import type { RouteExplanation } from '#contract/routing-model.ts';
+import {
+  type Address,
+  containsAddress,
+  formatAddress,
+  parseAddress,
+  parseCidr,
+  tryParseAddress,
+} from '#core/address/index.ts';
+import { RomanaError } from '#core/errors.ts';
+import { type End, explainRoute, hostOf } from '#core/routing/index.ts';
+import type { RoutingHost } from '#core/routing/model.ts';
+import type { ReadTx } from '#store/port.ts';
+import type { Growth } from './growth.ts';
+import { hop, plain } from './route-entries.ts';
+import type { RoutingPlans } from './routing-plan.ts';
+import { type Context, must, networksOf } from './shared.ts';
+import type { Services } from './types.ts';
+
+export function explainServices(
+  { store }: Context,
+  plans: RoutingPlans,
+  growth: Pick<Growth, 'waitingFor'>,
+): Pick<Services, 'routeExplain'> {
+  return {
+    routeExplain: async (_, { query }) =>
+      store.read((tx): RouteExplanation => {
+        const { source, destination } = pairOf(tx, query);
+        const { input, plan } = plans.of(tx);
+        const way = explainRoute(plan, input, source, destination);
+        const about = (address: Address) => describe(tx, input.hosts, address);
+        return {
+          revision: tx.revision,
+          source: about(source),
+          destination: about(destination),
+          hops: way.hops.map(({ at, kind, route, nextHops }) => ({
+            at,
+            type: kind,
+            route: route === null ? null : plain(route, kind),
+            nextHops: nextHops.map(hop),
+          })),
+          end: endOf(way.end),
+          notes: [source, destination].flatMap((address) => notesOn(tx, input.hosts, growth, address)),
+        };
+      }),
+  };
+}
+
+function endOf(end: End): RouteExplanation['end'] {
+  if (end.kind === 'loop') return { ...end, reason: `The way comes back to ${end.at}.` };
+  if (end.kind !== 'delivered') return end;
+  const { host, why } = end;
+  const own = `It lies in the range of host ${host}: the endpoint that has it gets it, and what no endpoint has is dropped there.`;
+  const granted = `It was granted to host ${host}, whose endpoint has it.`;
+  const reason =
+    why === null ? `It is an address of host ${host} itself.` : why.kind === 'granted' ? granted : own;
+  return { kind: 'delivered', at: host, reason };
+}
+
+/** Two of one family: where a name has several addresses, those that fit the other. */
+function pairOf(
+  tx: ReadTx,
+  query: { source: string; destination: string },
+): Record<'source' | 'destination', Address> {
+  const sources = addressesOf(tx, query.source, 'source');
+  const destinations = addressesOf(tx, query.destination, 'destination');
+  for (const source of sources) {
+    const destination = destinations.find(({ family }) => family === source.family);
+    if (destination !== undefined) return { source, destination };
+  }
+  throw new RomanaError(
+    'input_invalid',
+    `${query.source} and ${query.destination} have no addresses of one family; no packet goes from one to the other.`,
+    { details: { path: 'destination' } },
+  );
+}
+
+function addressesOf(tx: ReadTx, text: string, path: string): Address[] {
+  const address = tryParseAddress(text);
+  if (address !== undefined) return [address];
+  if (text.split('/').length === 3) {
+    return must(tx, 'endpoint', text).addresses.map((one) => parseAddress(one.address));
+  }
+  const host = tx.get('host', text);
+  if (host !== undefined) return host.addresses.map(parseAddress);
+  throw new RomanaError(
+    'not_found',
+    `${text} is no address, and there is no host of this name; an endpoint is written TENANT/SEGMENT/NAME.`,
+    { details: { path } },
+  );
+}
+
+function describe(tx: ReadTx, hosts: readonly RoutingHost[], address: Address): RouteExplanation['source'] {
+  const host = hostOf(hosts, address)?.name ?? null;
+  return { address: formatAddress(address), what: whatOf(tx, host, address), host };
+}
+
+function whatOf(tx: ReadTx, host: string | null, address: Address): string {
+  const network = networksOf(tx).find(({ plan }) => containsAddress(plan.cidr, address));
+  if (network === undefined) return host === null ? 'in no network of Romana' : `host ${host} itself`;
+  const endpoint = tx.ipam.ownerOf(network.name, address);
+  if (endpoint !== undefined) return `endpoint ${endpoint}`;
+  const where = `network ${network.name}`;
+  return host === null ? `nobody's, in ${where}` : `no endpoint's, in the range of host ${host}, ${where}`;
+}
+
+/** What the routes do not say: that a range is not in use yet, or that a host is cut off. */
+function notesOn(
+  tx: ReadTx,
+  hosts: readonly RoutingHost[],
+  growth: Pick<Growth, 'waitingFor'>,
+  address: Address,
+): string[] {
+  const name = hostOf(hosts, address)?.name;
+  const host = name === undefined ? undefined : tx.get('host', name);
+  if (host === undefined) return [];
+  const pending = (host.reservations ?? []).flatMap((one) => {
+    if (one.pending === null || !containsAddress(parseCidr(one.cidr), address)) return [];
+    const waits = growth.waitingFor(tx, host, one).join(', ') || 'nobody';
+    return [
+      `${one.cidr} of host ${host.name} is not in use yet: its route is not everywhere; waiting for ${waits}.`,
+    ];
+  });
+  const states = [
+    ...(host.state === 'fenced' ? [`Host ${host.name} is fenced: nobody routes to it.`] : []),
+    ...(host.lost === true ? [`Nobody reaches host ${host.name}: routes to it are withdrawn.`] : []),
+    ...(host.joined ? [] : [`The agent of host ${host.name} has not joined yet: it forwards nothing.`]),
+  ];
+  return [...pending, ...states];
+}
