@@ -14,6 +14,7 @@ import { addRouteCommands } from './commands/route.ts';
 import { addServer } from './commands/server.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addTopologyCommands } from './commands/topology.ts';
+import { addVpcCommands } from './commands/vpc.ts';
 import { exitMeanings } from './exit.ts';
 import type { World } from './world.ts';
 
@@ -51,6 +52,7 @@ export function createProgram(world: World, setExitCode: (code: number) => void,
   program.commandsGroup('Routes:');
   addRouteCommands(program, world, setExitCode);
   addBgpCommands(program, world);
+  addVpcCommands(program, world);
   program.commandsGroup('Addresses and state:');
   addAddressCommands(program, world);
   addIpamCommands(program, world);

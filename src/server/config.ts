@@ -34,6 +34,20 @@ export const ServerConfig = z.strictObject({
     .default([])
     .describe('Names and addresses that clients reach this server by; the certificate is made for them'),
   logLevel: z.enum(logLevels).default('info'),
+  vpc: z
+    .strictObject({
+      everySeconds: z.number().min(1).max(3600).default(10).describe('Between two looks at the route tables'),
+      silentAfterSeconds: z
+        .number()
+        .min(5)
+        .max(3600)
+        .default(30)
+        .describe(
+          "Without a report for so long, a router's host is silent; dead only if AWS calls it impaired too",
+        ),
+    })
+    .prefault({})
+    .describe('Where the topology states a VPC'),
 });
 export type ServerConfig = z.output<typeof ServerConfig>;
 export type ServerConfigInput = z.input<typeof ServerConfig>;

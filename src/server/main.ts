@@ -16,6 +16,7 @@ import { Comparison } from './services/comparison.ts';
 import { FabricReports } from './services/fabric-reports.ts';
 import { createServices } from './services/index.ts';
 import { releaseLeak } from './services/ipam-check.ts';
+import type { VpcControl, VpcParts } from './vpc.ts';
 import { WatchHub } from './watch/hub.ts';
 import { WithdrawalLoop } from './withdrawal.ts';
 
@@ -32,6 +33,8 @@ export interface Surroundings {
   readonly log?: Log;
   /** The store was restored from a copy: nothing is given out until the hosts have said what they hold. For one start. */
   readonly newIncarnation?: boolean;
+  /** Makes what keeps the route tables of VPCs. Absent: nobody does. */
+  readonly vpc?: (parts: VpcParts, terms: ServerConfig['vpc']) => VpcControl;
 }
 
 const graceMs = 5_000;
@@ -90,6 +93,10 @@ export async function runServer(
     const hub = new WatchHub({ store, clock, timers: systemTimers });
     const comparison = new Comparison(() => clock.monotonic());
     const fabric = new FabricReports();
+    const vpc = surroundings.vpc?.(
+      { store, clock, timers: systemTimers, random: systemRandom, log, heard: (host) => fabric.heard(host) },
+      config.vpc,
+    );
     const services = createServices({
       store,
       clock,
@@ -99,6 +106,7 @@ export async function runServer(
       version,
       comparison,
       fabric,
+      ...(vpc === undefined ? {} : { vpc }),
     });
     const steady = clock.now() - clock.monotonic();
     const reclaim = new ReclaimLoop({
@@ -124,6 +132,7 @@ export async function runServer(
     }
     reclaim.start();
     withdrawal.start();
+    vpc?.start();
     log.info({ listening: http.listening, revision: store.position().revision }, 'server runs');
     let stopped: Promise<void> | undefined;
     return {
@@ -132,7 +141,7 @@ export async function runServer(
       stop() {
         reclaim.stop();
         withdrawal.stop();
-        stopped ??= http.stop(graceMs).then(() => {
+        stopped ??= Promise.all([http.stop(graceMs), vpc?.stop()]).then(() => {
           store.close();
           log.info({}, 'server stopped');
         });

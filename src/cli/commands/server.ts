@@ -36,12 +36,13 @@ export function addServer(program: Command): void {
     .action(async (flags: ServerFlags) => {
       const text = flags.config === undefined ? '' : readText(flags.config);
       const { dataDir, listen, name: names, logLevel, newIncarnation = false } = flags;
-      const [{ readConfig }, { runServer }] = await Promise.all([
+      const [{ readConfig }, { runServer }, { vpcOfServer }] = await Promise.all([
         import('#server/config.ts'),
         import('#server/main.ts'),
+        import('#integrations/aws/index.ts'),
       ]);
       const config = asUsage(() => readConfig(text, { dataDir, listen, names, logLevel }));
-      const running = await runServer(config, { newIncarnation });
+      const running = await runServer(config, { newIncarnation, vpc: vpcOfServer });
       await stopSignal();
       await running.stop();
     });

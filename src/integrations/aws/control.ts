@@ -88,16 +88,18 @@ class Control implements VpcControl {
     this.#schedule(0);
   }
 
+  /** What is being asked is not waited for; its outcome is found by the next server. */
   async stop(): Promise<void> {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#cancel();
     this.#unwatch();
-    await this.#running?.catch(() => undefined);
     for (const { runner, lease } of this.#known.values()) {
-      await lease.release();
+      lease.suspend();
       runner.close();
     }
-    this.#known.clear();
+    await this.#running;
+    for (const { lease } of this.#known.values()) await lease.release();
   }
 
   /** Endpoints come and go without anything here. */
@@ -217,7 +219,8 @@ class Control implements VpcControl {
     const lease =
       before?.lease ??
       new Lease({ store, clock, name: `vpc/${key}`, holder: this.#holder, lastsMs: this.#terms.leaseMs });
-    const retry = { timers, random, patience: this.#terms.patience, counts };
+    const stopped = (): boolean => this.#stopped;
+    const retry = { timers, random, patience: this.#terms.patience, counts, stopped };
     const runner = new VpcRunner(key, await this.#terms.open(place, retry), { store, clock, log, lease });
     const known = { runner, place, counts, lease };
     this.#known.set(key, known);

@@ -69,6 +69,11 @@ export class Lease {
     if (now?.holder !== this.#holder) throw new LeaseLost();
   }
 
+  /** Ours as before, but nothing more is to be written. */
+  suspend(): void {
+    this.#renewed = undefined;
+  }
+
   /** So that the next one need not wait. */
   async release(): Promise<void> {
     this.#renewed = undefined;

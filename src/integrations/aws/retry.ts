@@ -21,6 +21,8 @@ export interface RetryWorld {
   readonly random: Pick<Random, 'fraction'>;
   readonly patience: Patience;
   readonly counts: CallCounts;
+  /** Nothing is tried again any more. */
+  readonly stopped: () => boolean;
 }
 
 /** The last failure is thrown. What asks again must bear to be done twice. */
@@ -34,7 +36,7 @@ export async function retried<T>(world: RetryWorld, call: () => Promise<T>): Pro
       if (error instanceof CloudFailure && error.kind === 'throttled') counts.throttled += 1;
       const again =
         error instanceof CloudFailure && (error.kind === 'throttled' || error.kind === 'unreachable');
-      if (!again || attempt >= terms.attempts) {
+      if (!again || attempt >= terms.attempts || world.stopped()) {
         if (!(error instanceof CloudFailure) || !['exists', 'missing'].includes(error.kind))
           counts.failed += 1;
         throw error;

@@ -4,6 +4,7 @@ import type { AnswerOf, OperationId, operations } from '#contract/operations.ts'
 import type { Clock, Log, Random, Timers } from '#core/ports.ts';
 import type { Store } from '#store/port.ts';
 import type { Caller } from '../caller.ts';
+import type { VpcControl } from '../vpc.ts';
 import type { Comparison } from './comparison.ts';
 import type { FabricReports } from './fabric-reports.ts';
 
@@ -33,6 +34,8 @@ export interface ServiceDeps {
   readonly comparison?: Comparison;
   /** Absent: one of its own. */
   readonly fabric?: FabricReports;
+  /** Absent: nobody keeps route tables of VPCs. */
+  readonly vpc?: Pick<VpcControl, 'plan' | 'status'>;
   /** Version of the server, shown in the status. */
   readonly version?: string;
 }
