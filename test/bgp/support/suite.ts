@@ -238,7 +238,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
         return sessions.every(({ state, lastError }) => state !== 'established' && lastError !== '');
       });
       assert.doesNotMatch(JSON.stringify(await speaker.status()), /An0ther|Wr0ng/);
-      for (const bad of ['', 'two words', 'quo"te', `${'x'.repeat(81)}`, 'a\nb']) {
+      for (const bad of ['', 'two words', 'quo"te', 'x'.repeat(81), 'a\nb']) {
         writeFileSync(passwordFile, bad);
         const message = await refusedAs('speaker_secret', speaker.apply(wanted));
         assert.ok(bad === '' || !message.includes(bad));

@@ -50,7 +50,7 @@ export function sessionsOf(text: string, now: number): SpeakerSession[] {
     return blocks;
   }, []);
   return blocks.flatMap(([head = '', ...lines]) => {
-    const found = /^\S+\s+BGP\s+\S+\s+(\S+)\s+(\d+)?/.exec(head);
+    const found = /^\S+\s+BGP\s+\S+\s+(\S+)(?:\s+(\d{9,})(?=\s))?/.exec(head);
     return found === null ? [] : [sessionOf(found[1] ?? '', found[2], lines, now)];
   });
 }
