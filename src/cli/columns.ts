@@ -104,7 +104,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
         ].join(', '),
     ],
     field('JOINED'),
-    ['STATE', (item) => plain(item['state']) ?? 'active'],
+    ['STATE', (item) => (item['lost'] === true ? 'lost' : (plain(item['state']) ?? 'active'))],
   ],
   tenant: [field('NAME'), field('ISOLATION'), idColumn],
   segment: [['SEGMENT', (item) => nameOf('segment', item)], idColumn],

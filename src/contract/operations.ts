@@ -10,6 +10,7 @@ import * as ipam from './ipam.ts';
 import * as m from './model.ts';
 import * as routing from './routing-model.ts';
 import * as topology from './topology.ts';
+import * as vpc from './vpc.ts';
 
 export type Access = 'admin' | 'viewer' | 'agent' | 'any';
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -110,6 +111,9 @@ export const operations = {
   endpointUpdate: { method: 'PATCH', path: '/v1/tenants/:tenant/segments/:segment/endpoints/:name', summary: 'Wire an endpoint, or change its source prefixes', access: 'admin', params: endpointKey, query: guarded, body: m.EndpointChange, response: m.Endpoint, success: 200, cli: ['endpoint', 'update'] },
   endpointDelete: { method: 'DELETE', path: '/v1/tenants/:tenant/segments/:segment/endpoints/:name', summary: 'Remove an endpoint; its address rests until the host confirms', access: 'admin', params: endpointKey, query: guarded, body: null, response: null, success: 204, cli: ['endpoint', 'delete'] },
 
+  vpcPlan: { method: 'GET', path: '/v1/vpc/plan', summary: 'What would be written into the route tables of VPCs, and why', access: 'viewer', params: none, query: none, body: null, response: vpc.VpcPlan, success: 200, cli: null },
+  vpcStatus: { method: 'GET', path: '/v1/vpc/status', summary: 'Whether the route tables of VPCs are as planned, who forwards, what failed', access: 'viewer', params: none, query: none, body: null, response: vpc.VpcStatus, success: 200, cli: null },
+
   addressExplain: { method: 'GET', path: '/v1/addresses/:address', summary: 'Decode an address and name what it belongs to', access: 'viewer', params: z.object({ address: m.addressText }), query: none, body: null, response: ipam.DecodedAddress, success: 200, cli: null },
 
   ipamShow: { method: 'GET', path: '/v1/ipam', summary: 'Count the addresses of networks, groups, hosts, tenants and blocks', access: 'viewer', params: none, query: z.object({ network: m.name.optional(), host: m.name.optional(), tenant: m.name.optional(), tree: flag, tenants: flag, blocks: flag }), body: null, response: ipam.IpamUsage, success: 200, cli: null },
@@ -117,6 +121,8 @@ export const operations = {
   ipamRelease: { method: 'POST', path: '/v1/ipam/release', summary: 'Release leaked allocations of a report, unless they changed since', access: 'admin', params: none, query: none, body: ipam.IpamReleaseInput, response: ipam.IpamReleaseAnswer, success: 200, cli: null },
 
   routeList: { method: 'GET', path: '/v1/routes', summary: 'Routes of hosts and devices, and why each exists', access: 'viewer', params: none, query: z.object({ host: m.name.optional(), device: m.name.optional() }), body: null, response: routing.RouteList, success: 200, cli: null },
+  routeExplain: { method: 'GET', path: '/v1/routes/explain', summary: 'The way of a packet, hop by hop, and why each route exists', access: 'viewer', params: none, query: z.object({ source: routing.place, destination: routing.place }), body: null, response: routing.RouteExplanation, success: 200, cli: null },
+  routeDiff: { method: 'POST', path: '/v1/routes/diff', summary: 'Which routes applying a topology file would change', access: 'admin', params: none, query: none, body: topology.TopologyInput, response: routing.RouteDiff, success: 200, cli: null },
   routeExport: { method: 'GET', path: '/v1/devices/:device/routes', summary: 'Configuration that gives a device its routes', access: 'viewer', params: z.object({ device: m.name }), query: z.object({ format: routing.platform.optional() }), body: null, response: routing.RouteExport, success: 200, cli: null },
   routeConfirm: { method: 'POST', path: '/v1/devices/:device/confirm', summary: 'Say that a device has the routes of a revision', access: 'admin', params: z.object({ device: m.name }), query: none, body: routing.RouteConfirmInput, response: routing.RouteConfirmation, success: 200, cli: null },
   bgpStatus: { method: 'GET', path: '/v1/bgp', summary: "Sessions of the hosts' BGP speakers", access: 'viewer', params: none, query: z.object({ host: m.name.optional() }), body: null, response: routing.BgpStatus, success: 200, cli: null },

@@ -15,6 +15,8 @@ import { networkServices } from './networks.ts';
 import { reportServices } from './reports.ts';
 import { reservationServices } from './reservations.ts';
 import { ReuseBarrier } from './reuse.ts';
+import { diffServices } from './route-diff.ts';
+import { explainServices } from './route-explain.ts';
 import { routingServices } from './routing.ts';
 import { RoutingPlans } from './routing-plan.ts';
 import { segmentServices } from './segments.ts';
@@ -24,6 +26,7 @@ import { statusServices } from './status.ts';
 import { tenantServices } from './tenants.ts';
 import { topologyServices } from './topology-file.ts';
 import type { ServiceDeps, Services } from './types.ts';
+import { vpcServices } from './vpc.ts';
 
 export type { Input, ServedId, Service, ServiceDeps, Services } from './types.ts';
 
@@ -51,7 +54,10 @@ export function createServices(deps: ServiceDeps): Services {
     ...addressServices(ctx),
     ...ipamServices(ctx, barrier, growth),
     ...checkServices(ctx, comparison),
+    ...vpcServices(deps.vpc),
     ...bgpServices(ctx, fabric),
     ...routingServices(ctx, plans, growth),
+    ...explainServices(ctx, plans, growth),
+    ...diffServices(ctx, plans),
   });
 }
