@@ -3,6 +3,7 @@
  * moment before and sometimes after the effect, so that it can die at each of these steps.
  */
 import { Agent, type ControlPlane, type StateFiles } from '#agent/agent.ts';
+import { FakeSpeaker } from '#agent/bgp/fake-speaker.ts';
 import { computeDesired, type WiredEndpoint } from '#agent/desired.ts';
 import { FakeConntrack } from '#agent/drivers/conntrack/fake.ts';
 import {
@@ -18,9 +19,10 @@ import { FakeFs, PowerFailure } from '#agent/journal/fake-fs.ts';
 import type { JournalFile, JournalFs } from '#agent/journal/fs.ts';
 import type { ApplyResult, Driver, HostFacts } from '#agent/ports.ts';
 import type { Kernel } from '#agent/reconciler.ts';
+import type { Speaker } from '#agent/speaker.ts';
 import { wiredOf } from '#agent/testing.ts';
 import { View } from '#agent/view.ts';
-import { formatAddress } from '#core/address/index.ts';
+import { formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { PolicyModel } from '#core/policy/index.ts';
 import type { Log, Timers } from '#core/ports.ts';
@@ -60,6 +62,8 @@ export class SimHost {
   readonly kernel = new FakeKernel();
   readonly rules = new FakeRules();
   readonly conntrack = new FakeConntrack();
+  /** The BGP daemon, where the fabric wants one: it lives by itself. */
+  readonly speaker = new FakeSpeaker();
   readonly files = new Map<string, string>();
   readonly skew = { ms: 0 };
   /** Writes to rules, routes and links since the start. */
@@ -110,6 +114,7 @@ export class SimHost {
       resyncMs: 30_000,
       heartbeatMs: 15_000,
       kernel: this.#kernel(life),
+      speaker: () => this.#speaker(life),
       controlPlane: this.#controlPlane(life),
       files: this.#stateFiles(life),
       journal: { dir: '/journal', fs: this.#journalFs(life) },
@@ -327,6 +332,32 @@ export class SimHost {
       guardsOthers: () => this.#effect(life, () => rules.guardsOthers()),
       counts: () => rules.counts(),
       counters: () => rules.counters(),
+    };
+  }
+
+  /** Says so when a range is announced that the kernel does not hold, unless somebody has just taken it from there. */
+  #speaker(life: Life): Speaker {
+    const { speaker } = this;
+    return {
+      capabilities: speaker.capabilities,
+      apply: (intent) =>
+        this.#effect(life, async () => {
+          const before = new Set(speaker.announced.map(formatCidr));
+          const held = new Set(
+            this.kernel
+              .routes()
+              .flatMap(({ cidr, type }) => (type === 'blackhole' ? [formatCidr(cidr)] : [])),
+          );
+          const result = await speaker.apply(intent);
+          const early = intent.announce
+            .map(formatCidr)
+            .filter((text) => speaker.announced === intent.announce && !before.has(text) && !held.has(text));
+          if (early.length > 0 && this.#deps.sim.now - this.disturbed > 1_000)
+            this.#deps.anomaly(`${this.name} announces ${early.join()}, which its kernel does not drop`);
+          return result;
+        }),
+      withdraw: () => this.#effect(life, () => speaker.withdraw()),
+      status: () => this.#effect(life, () => speaker.status(), false),
     };
   }
 

@@ -4,6 +4,7 @@
  */
 import type * as m from '#contract/model.ts';
 import { operations } from '#contract/operations.ts';
+import type { TopologyInput } from '#contract/topology.ts';
 import { equalCidr, hostRoute, parseAddress } from '#core/address/index.ts';
 import { isRomanaError, type RomanaError } from '#core/errors.ts';
 import type { SimHost } from './host.ts';
@@ -60,6 +61,10 @@ export class Orchestrator {
   async createNetwork(name: string, cidr: string, layout: m.NetworkInput['layout']): Promise<void> {
     const body = operations.networkCreate.body.parse({ name, cidr, layout, quarantineSeconds: 5 });
     await this.#insist(() => this.#services.networkCreate(admin, { params: {}, query: {}, body }));
+  }
+
+  async applyTopology(body: TopologyInput): Promise<void> {
+    await this.#insist(() => this.#services.topologyApply(admin, { params: {}, query: {}, body }));
   }
 
   async addHost(): Promise<SimHost> {
