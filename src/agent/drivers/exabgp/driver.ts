@@ -66,7 +66,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     const changes: Change[] = [];
     const helper = helperFile(place);
     if ((await files.read(helper)) !== helperText) {
-      await files.write(helper, helperText, 0o700);
+      await files.write(helper, helperText, 0o755);
       changes.push({ action: 'update', kind: 'speaker', object: helper });
     }
     if ((await files.read(config)) !== text) {
@@ -108,6 +108,10 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
   };
 
   const reload = async (wanted: readonly Neighbour[]): Promise<void> => {
+    if ((await silence((address) => !wanted.some((one) => one.address === address))) > 0) {
+      // It gives no sign when the withdrawals are sent, and a reload comes before what waits to be sent.
+      await new Promise<void>((resolve) => timers.after(500, resolve));
+    }
     await question('reload');
     for (let attempt = 0; attempt < 20; attempt++) {
       await new Promise<void>((resolve) => timers.after(100, resolve));
@@ -117,6 +121,18 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
       'speaker_refused',
       'ExaBGP did not read its new configuration: it takes none while one of its peers has not been up since it started. Restart ExaBGP, or wait until every peer has been up once.',
     );
+  };
+
+  /** ExaBGP closes a session without a word, so the peer would keep the routes as after a crash. */
+  const silence = async (whom: (address: string) => boolean): Promise<number> => {
+    let count = 0;
+    for (const [address, routes] of parseRoutes(await question('show adj-rib out extensive'))) {
+      for (const prefix of whom(address) ? routes.keys() : []) {
+        await question(`neighbor ${address} withdraw ${routeText(prefix, '')}`);
+        count++;
+      }
+    }
+    return count;
   };
 
   const announce = async (wanted: readonly Neighbour[]): Promise<Change[]> => {
@@ -158,10 +174,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     if (text === null) return;
     const silent = withoutRoutes(text);
     if (silent !== text) await files.write(config, silent);
-    for (const [address, routes] of parseRoutes(await question('show adj-rib out extensive'))) {
-      for (const prefix of routes.keys())
-        await question(`neighbor ${address} withdraw ${routeText(prefix, '')}`);
-    }
+    await silence(() => true);
   };
 
   return {
@@ -215,7 +228,7 @@ async function statusOf(ask: Ask, version: string, intent: BgpIntent | null): Pr
         neighbour,
         asn: peer.asn,
         state: seen?.state ?? 'idle',
-        seconds: up ? seen.seconds : (event?.seconds ?? null),
+        seconds: (up ? seen.seconds : null) ?? event?.seconds ?? null,
         prefixesIn: up ? (routesIn.get(neighbour)?.size ?? 0) : 0,
         prefixesOut: up ? (routesOut.get(neighbour)?.size ?? 0) : 0,
         lastError: up ? '' : (event?.reason ?? lastErrorOf(peer.local === null, seen === undefined)),

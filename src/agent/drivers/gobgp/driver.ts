@@ -6,6 +6,8 @@
  * 3. Sessions, policies and routes are compared with what the daemon says, so a restart, or somebody's hand, is mended by the next apply.
  * 4. A route that is to be announced no more goes before the policy that let it out; a new one comes after the policy that lets it out.
  *    GoBGP announces nothing anew because a policy changed: what a session lacks then is sent by a soft reset of that session.
+ * 5. Of several sessions whose definitions change GoBGP 3.10 takes one and forgets the others. So it reads a file without them first,
+ *    and then the whole.
  */
 import { compareCidr, formatCidr, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
@@ -103,6 +105,23 @@ export function createGobgpSpeaker(options: GobgpOptions): Speaker {
     );
   };
 
+  const dropChanged = async (intent: BgpIntent, sessions: readonly Session[]): Promise<void> => {
+    const live = await gobgp.sessions();
+    const changed = new Set(
+      sessions
+        .filter(({ address, description }) => (live.get(address)?.description ?? description) !== description)
+        .map(({ address }) => address),
+    );
+    if (changed.size === 0) return;
+    const kept = sessions.filter(({ address }) => !changed.has(address));
+    await files.write(config, configText(intent, kept));
+    await readAgain(async () => {
+      const now = await gobgp.sessions();
+      return [...changed].every((address) => !now.has(address));
+    });
+    await files.write(config, configText(intent, sessions));
+  };
+
   const apply = async (intent: BgpIntent): Promise<ApplyResult> => {
     requireFit('GoBGP', capabilities, intent);
     const sessions = sessionsOf(intent, await readPasswords(files, intent));
@@ -121,6 +140,7 @@ export function createGobgpSpeaker(options: GobgpOptions): Speaker {
       sameSets(await gobgp.sets(), prefixSets(intent)) &&
       (await gobgp.policies()).join() === 'romana-import,romana-export';
     if (!(await isRead())) {
+      await dropChanged(intent, sessions);
       await readAgain(isRead);
       changes.push({ action: 'update', kind: 'speaker', object: 'sessions and policies' });
     }

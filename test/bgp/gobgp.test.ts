@@ -1,0 +1,5 @@
+/** GoBGP as the host's speaker, between a BIRD switch and an FRR switch that run what Romana exports for them. */
+import { inPrivateNamespaces } from '../support/namespace.ts';
+import { stubTests } from './support/stub.ts';
+
+if (inPrivateNamespaces(import.meta.url)) stubTests('gobgp', { configuration: 'gobgpd.toml' });
