@@ -4,7 +4,7 @@ import type { FabricKind } from './fabric.ts';
 import { Lookup } from './lookup.ts';
 import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
 import { hopsOf, type Item, isBelow, type Reaches } from './reach.ts';
-import { fewest, hopSet } from './routes.ts';
+import { fewest, hopSet, sortedProblems } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
 import { type DeviceLink, type DeviceNode, ownAggregates, type Site } from './site.ts';
 
@@ -101,7 +101,7 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
       }
     }
   }
-  return { own, down, up: [...up.values()], networks, problems };
+  return { own, down, up: [...up.values()], networks, problems: sortedProblems(problems) };
 }
 
 export function deviceRoutes({ own, down, up, networks }: DeviceTable): PlannedRoute[] {

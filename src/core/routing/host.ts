@@ -3,7 +3,7 @@ import { compareCidr, containsCidr, formatCidr, widthOf } from '../address/index
 import { hostIntent } from './host-bgp.ts';
 import { directRoutes, entryOver, type Link } from './links.ts';
 import type { HostRouting, NextHop, PlannedRoute, RoutingProblem } from './model.ts';
-import { fewest, hopSet, LINK_LOCAL } from './routes.ts';
+import { fewest, hopSet, LINK_LOCAL, sortedProblems } from './routes.ts';
 import { hostSessions } from './sessions.ts';
 import { type HostNode, kindsOf, type Site } from './site.ts';
 
@@ -21,7 +21,15 @@ export function hostRouting(site: Site, self: HostNode, links: readonly Link[]):
   }
   const learned = learnedRoutes(site, self);
   const bgp = hostIntent(site, self, problems);
-  return { name: self.name, kinds: kindsOf(self), routes: fewest(routes), learned, gateways, bgp, problems };
+  return {
+    name: self.name,
+    kinds: kindsOf(self),
+    routes: fewest(routes),
+    learned,
+    gateways,
+    bgp,
+    problems: sortedProblems(problems),
+  };
 }
 
 /** A granted address of its own, a host route, is the endpoint's: the route to its link has the same CIDR. */

@@ -1,15 +1,15 @@
 /** Sets of routes: order, equality, and the fewest that say the same. May import core/address. */
 import {
   type Address,
-  aggregate,
   type Cidr,
   compareAddress,
   compareCidr,
   containsCidr,
   formatAddress,
   makeAddress,
+  parentOf,
 } from '../address/index.ts';
-import type { NextHop, PlannedRoute } from './model.ts';
+import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
 
 /** Stands for the link-local address of a neighbour that has no other on the link. */
 export const LINK_LOCAL: Address = makeAddress(6, 0xfe80 << 16, 0, 0, 0);
@@ -21,6 +21,10 @@ export function byName(a: string, b: string): number {
 
 export function ofFamily(addresses: readonly Address[], family: number): Address | undefined {
   return addresses.find((address) => address.family === family);
+}
+
+export function sortedProblems(problems: readonly RoutingProblem[]): RoutingProblem[] {
+  return [...problems].sort((a, b) => byName(a.about, b.about) || byName(a.message, b.message));
 }
 
 /** Sorted, without repetitions. */
@@ -51,8 +55,7 @@ export function fewest(routes: readonly PlannedRoute[]): PlannedRoute[] {
   const byAction = new Map<string, PlannedRoute[]>();
   const seen = new Set<string>();
   for (const route of routes) {
-    const { address, length } = route.cidr;
-    const text = `${address.w0} ${address.w1} ${address.w2} ${address.w3} ${length} ${address.family}`;
+    const text = keyOf(route.cidr);
     if (seen.has(text)) continue;
     seen.add(text);
     const key = actionKey(route);
@@ -63,24 +66,42 @@ export function fewest(routes: readonly PlannedRoute[]): PlannedRoute[] {
   const joined: PlannedRoute[] = [];
   for (const same of byAction.values()) {
     if (same.length === 1) joined.push(same[0]!);
-    else joined.push(...join(same, routes));
+    else joined.push(...join(same, seen));
   }
   joined.sort((a, b) => compareCidr(a.cidr, b.cidr));
   return joined.length === 1 ? joined : withoutRepeated(joined);
 }
 
-/** Siblings become their parent, unless a route of another kind has just that CIDR. Nested routes stay: something may lie between them. */
-function join(same: readonly PlannedRoute[], all: readonly PlannedRoute[]): PlannedRoute[] {
-  const cidrs = same.map(({ cidr }) => cidr);
-  const wide = aggregate(cidrs);
-  if (wide.length === same.length) return [...same];
-  const out: PlannedRoute[] = [...same];
-  for (const cidr of wide) {
-    if (same.some((route) => compareCidr(route.cidr, cidr) === 0)) continue;
-    const why = same.find((route) => containsCidr(cidr, route.cidr))!;
-    if (all.every((route) => compareCidr(route.cidr, cidr) !== 0)) out.push({ ...why, cidr });
+/** Halves become their whole, unless another route has just that CIDR. */
+function join(same: readonly PlannedRoute[], taken: ReadonlySet<string>): PlannedRoute[] {
+  const out: PlannedRoute[] = [];
+  const byLength = Map.groupBy(same, ({ cidr }) => cidr.length);
+  for (let length = Math.max(...byLength.keys()); length >= 0; length--) {
+    const level = (byLength.get(length) ?? []).sort((a, b) => compareCidr(a.cidr, b.cidr));
+    for (let n = 0; n < level.length; n++) {
+      const route = level[n]!;
+      const next = level[n + 1];
+      const parent = parentOf(route.cidr);
+      if (
+        next === undefined ||
+        parent === undefined ||
+        !containsCidr(parent, next.cidr) ||
+        taken.has(keyOf(parent))
+      ) {
+        out.push(route);
+        continue;
+      }
+      n++;
+      const wider = byLength.get(length - 1);
+      if (wider === undefined) byLength.set(length - 1, [{ ...route, cidr: parent }]);
+      else wider.push({ ...route, cidr: parent });
+    }
   }
   return out;
+}
+
+function keyOf({ address, length }: Cidr): string {
+  return `${address.w0} ${address.w1} ${address.w2} ${address.w3} ${length} ${address.family}`;
 }
 
 function withoutRepeated(sorted: readonly PlannedRoute[]): PlannedRoute[] {

@@ -21,7 +21,7 @@ import type {
   RoutingProblem,
   RoutingTopology,
 } from './model.ts';
-import { byName, ofFamily } from './routes.ts';
+import { byName, ofFamily, sortedProblems } from './routes.ts';
 
 export interface GroupNode {
   readonly topology: string;
@@ -126,7 +126,7 @@ export function readSite(input: RoutingInput): Site {
     networks,
     hosts,
     devices,
-    problems,
+    problems: sortedProblems(problems),
     gathered: gatheredBy(devices.values(), networks, input.hosts),
     grants: [...hosts.values()].flatMap((holder) =>
       holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder })),
