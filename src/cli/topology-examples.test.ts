@@ -80,6 +80,33 @@ const expected: Record<string, { readonly groups: readonly string[]; readonly ho
     groups: ['rack-1 10.0.0.0/17', 'rack-2 10.0.128.0/17', 'fast 10.1.0.0/17', 'slow 10.1.128.0/17'],
     hosts: ['h1 fast', 'h1 rack-1', 'h2 rack-1', 'h3 rack-2', 'h3 slow', 'h4 slow'],
   },
+  'j-one-link.yaml': {
+    groups: ['rack-1 10.0.0.0/9', 'rack-2 10.128.0.0/9'],
+    hosts: ['h1 rack-1', 'h2 rack-1', 'h3 rack-2'],
+  },
+  'k-split-link.yaml': {
+    groups: ['subnet-1 10.0.0.0/9', 'subnet-2 10.128.0.0/9'],
+    hosts: ['h1 subnet-1', 'h2 subnet-1', 'h3 subnet-2'],
+  },
+  'l-static-leaf-spine.yaml': {
+    groups: ['rack-1 10.0.0.0/11', 'rack-1 fd10::/19', 'rack-2 10.32.0.0/11', 'rack-2 fd10:2000::/19'],
+    hosts: ['h1 rack-1', 'h2 rack-1', 'h3 rack-2'],
+  },
+  'm-bgp-dual-homed.yaml': {
+    groups: ['rack-1 10.0.0.0/11', 'rack-1 fd10::/19'],
+    hosts: ['h1 rack-1', 'h2 rack-1'],
+  },
+  'n-hybrid.yaml': {
+    groups: [
+      'dc 10.0.0.0/10',
+      'dc/row-1 10.0.0.0/11',
+      'dc/row-2 10.32.0.0/11',
+      'cloud 10.64.0.0/10',
+      'cloud/zone-a 10.64.0.0/11',
+      'cloud/zone-b 10.96.0.0/11',
+    ],
+    hosts: ['c1 cloud/zone-a', 'c2 cloud/zone-b', 'h1 dc/row-1', 'h2 dc/row-2', 'h3 dc/row-2'],
+  },
   'dual-stack.yaml': {
     groups: [
       'zone-a 10.0.0.0/10',

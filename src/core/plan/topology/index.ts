@@ -61,12 +61,12 @@ export interface ShownTopology {
     readonly topology: string | null;
     readonly tenants: readonly string[];
   }[];
+  readonly topologies: readonly ({ readonly name: string } & Stated)[];
   readonly groups: readonly {
     readonly topology: string | null;
     readonly path: string;
     readonly holds: 'hosts' | 'groups';
     readonly networks: readonly { readonly network: string; readonly cidr: string }[];
-    /** As stated here or above. */
     readonly fabric: FabricKind | null;
     readonly devices: readonly string[];
     readonly hosts: readonly string[];
@@ -91,6 +91,7 @@ export function showTopology(plan: TopologyPlan): ShownTopology {
       topology,
       tenants: source.tenants ?? [],
     })),
+    topologies: topologies.map(({ name }) => ({ name, ...(stated.get(`${name} `) ?? nothing) })),
     groups: groups.map(({ topology, path, leaf, ranges }) => {
       const here = standing.get(`${topology ?? ''} ${path}`) ?? [];
       return {
@@ -98,8 +99,7 @@ export function showTopology(plan: TopologyPlan): ShownTopology {
         path,
         holds: leaf ? 'hosts' : 'groups',
         networks: ranges.map(({ network, cidr }) => ({ network, cidr: formatCidr(cidr) })),
-        fabric: stated.get(`${topology ?? ''} ${path}`)?.fabric ?? null,
-        devices: stated.get(`${topology ?? ''} ${path}`)?.devices ?? [],
+        ...(stated.get(`${topology ?? ''} ${path}`) ?? nothing),
         hosts: here.map(({ host }) => host.name),
         hostIds: here.flatMap(({ host }) =>
           ranges.flatMap(({ network }) => {
@@ -113,9 +113,11 @@ export function showTopology(plan: TopologyPlan): ShownTopology {
 }
 
 interface Stated {
+  /** As stated here or above. */
   readonly fabric: FabricKind | null;
   readonly devices: readonly string[];
 }
+const nothing: Stated = { fabric: null, devices: [] };
 
 /** By topology and path. */
 function statedAt(topology: FileTopology): Map<string, Stated> {
