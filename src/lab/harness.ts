@@ -36,6 +36,8 @@ export interface LabSetup extends Furniture {
   /** Instead of networks: what a topology file says. */
   readonly topology?: Addressing;
   readonly say?: (line: string) => void;
+  /** Switches of the site's own making: what becomes of each exported text. It is not told to the control plane. */
+  readonly siteSwitches?: (text: string) => string;
 }
 export interface EndpointWish {
   readonly tenant: string;
@@ -79,7 +81,7 @@ export class Lab {
     this.#growth = setup.growth ?? 1;
     this.#say = setup.say ?? (() => undefined);
     this.daemons = new Daemons(this.stateDir);
-    this.#switches = new Switches(this.run, this.plan, this.daemons);
+    this.#switches = new Switches(this.run, this.plan, this.daemons, setup.siteSwitches);
   }
 
   /** Everything but endpoints: underlay, server, objects, switches' routes, agents that are ready. */

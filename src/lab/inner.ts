@@ -72,7 +72,8 @@ async function show(
     for (const line of wrongLines(document)) say(line);
     await print(`${JSON.stringify(document)}\n`);
   } else await print(`${reportText(observation)}\n`);
-  if (!options.once) (options.json ? process.stderr : process.stdout).write(`\n${hints(placed)}\n`);
+  if (!options.once)
+    (options.json ? process.stderr : process.stdout).write(`\n${hints(placed, options.fabric)}\n`);
   return { lab, ok: document.ok };
 }
 

@@ -48,8 +48,11 @@ export class Switches {
   readonly #daemons: Daemons;
   readonly #texts = new Map<string, string>();
 
-  constructor(run: Runner, plan: LabPlan, daemons: Daemons) {
+  readonly #change: ((text: string) => string) | undefined;
+
+  constructor(run: Runner, plan: LabPlan, daemons: Daemons, change?: (text: string) => string) {
     this.#run = run;
+    this.#change = change;
     this.#daemons = daemons;
     this.names = switchesOf(plan);
     this.format = plan.fabric.tor ?? 'iproute2';
@@ -60,12 +63,14 @@ export class Switches {
     const { format } = this;
     await Promise.all(
       this.names.map(async (device) => {
-        const { text, revision } = await client.routeExport({ params: { device }, query: { format } });
+        const exported = await client.routeExport({ params: { device }, query: { format } });
+        const text = this.#change?.(exported.text) ?? exported.text;
         if (this.#texts.get(device) !== text) {
           await this.#give(device, text);
           this.#texts.set(device, text);
         }
-        await client.routeConfirm({ params: { device }, body: { revision } });
+        if (this.#change !== undefined) return;
+        await client.routeConfirm({ params: { device }, body: { revision: exported.revision } });
       }),
     );
   }

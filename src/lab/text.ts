@@ -1,6 +1,7 @@
 /** The lab for people: what is where, who reaches whom, what it costs, what to try. Pure. */
 import type { LabDocument, LabProbe } from '#contract/lab.ts';
 import type { Observation, Placed } from './observe.ts';
+import type { FabricChoice } from './plan.ts';
 import { pairKind, pairKinds, wholeMatrix } from './spread.ts';
 
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
@@ -147,7 +148,7 @@ export function reportText({ placed, document, sampled }: Observation): string {
   ].join('\n');
 }
 
-export function hints(placed: readonly Placed[]): string {
+export function hints(placed: readonly Placed[], { kind }: Pick<FabricChoice, 'kind'>): string {
   const [first] = placed;
   const other = placed.find(
     ({ plan }) =>
@@ -160,6 +161,8 @@ export function hints(placed: readonly Placed[]): string {
     'The lab runs until Ctrl-C. In another terminal:',
     '  romana lab exec -- romana status',
     '  romana lab exec -- romana endpoint list',
+    '  romana lab exec -- romana route list     # of hosts and switches, each with the reason why',
+    ...(kind === 'bgp' ? ['  romana lab exec -- romana bgp status'] : []),
     '  romana lab shell h1                      # then: ip route show proto 82; nft list table inet romana; romana agent status',
     ...(first !== undefined && address !== undefined
       ? [`  romana lab shell ${first.plan.name} -- ping ${address}`]

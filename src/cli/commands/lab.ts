@@ -12,6 +12,10 @@ interface LabFlags {
   readonly endpoints?: string;
   readonly growth?: string;
   readonly topology?: string;
+  readonly fabric?: string;
+  readonly daemon?: string;
+  readonly tor?: string;
+  readonly dualHomed?: boolean;
 }
 
 export function addLab(program: Command, world: World, setExitCode: (code: number) => void): void {
@@ -26,6 +30,10 @@ export function addLab(program: Command, world: World, setExitCode: (code: numbe
     .option('--racks <N>', 'Racks (default: 2)')
     .option('--endpoints <N>', 'Endpoints (default: 12)')
     .option('--topology <FILE>', 'Networks and prefix groups of a topology file instead of its own')
+    .option('--fabric <KIND>', 'How hosts meet: l2, l3-static or bgp (default: l2, one link to a rack)')
+    .option('--daemon <NAME>', 'BGP daemon of the hosts: bird, frr, exabgp, gobgp or quagga (default: bird)')
+    .option('--tor <NAME>', 'What the switches run: bird or frr (default: bird on bgp, else static routes)')
+    .option('--dual-homed', 'Two switches to a rack, and two links to a host')
     .option('--growth <N>', 'Host ids reserved for each host (default: 1)')
     .option('--once', 'Probe every pair once, say what was found, and leave')
     .option('--json', 'Print one JSON document instead of text')

@@ -12,7 +12,7 @@ import type { AgentStatus } from '#agent/agent.ts';
 import type { Endpoint } from '#contract/model.ts';
 import { Lab, type LabProbeWish } from '#lab/harness.ts';
 import { netnsPath } from '#lab/network.ts';
-import { type HostPlan, planLab } from '#lab/plan.ts';
+import { type FabricChoice, type HostPlan, plainFabric, planLab } from '#lab/plan.ts';
 import type { Tenant } from '#lab/spread.ts';
 
 export const cliFile = new URL('../../../src/cli/main.ts', import.meta.url).pathname;
@@ -24,17 +24,20 @@ export interface LabShape {
   /** Of every host; default: odd ones allocate themselves. */
   readonly allocator?: HostPlan['allocator'];
   readonly tenants?: readonly Tenant[];
+  readonly fabric?: Partial<FabricChoice>;
+  readonly absent?: readonly string[];
+  readonly siteSwitches?: (text: string) => string;
 }
 
-export function startLab({ hosts, racks = 1, allocator, tenants }: LabShape): Promise<Lab> {
-  const plan = planLab({ hosts, racks });
+export function startLab({ hosts, racks = 1, allocator, fabric, ...rest }: LabShape): Promise<Lab> {
+  const plan = planLab({ hosts, racks, fabric: { ...plainFabric, ...fabric } });
   return Lab.start({
     plan: {
       ...plan,
       hosts: plan.hosts.map((host) => (allocator === undefined ? host : { ...host, allocator })),
     },
     command: romana,
-    ...(tenants === undefined ? {} : { tenants }),
+    ...rest,
   });
 }
 
