@@ -22,6 +22,8 @@ const result = await build({
   target: 'node24.15',
   chunkNames: '[name]-[hash]',
   legalComments: 'none',
+  // of packages that come both ways the ES modules: of a large SDK only what is used is taken along
+  mainFields: ['module', 'main'],
   metafile: true,
   // CommonJS packages inside the bundle call require for node's own modules.
   banner: {
