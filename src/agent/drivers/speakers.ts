@@ -8,7 +8,8 @@ import { createBirdSpeaker } from './bird/driver.ts';
 import { birdProcesses } from './bird/processes.ts';
 import { createExabgpSpeaker } from './exabgp/driver.ts';
 import { exabgpProcesses } from './exabgp/processes.ts';
-import { createFrrSpeaker } from './frr/driver.ts';
+import type { FrrDialect } from './frr/config.ts';
+import { createFrrSpeaker, createFrrSpeaker } from './frr/driver.ts';
 import { frrProcesses } from './frr/processes.ts';
 import { createGobgpSpeaker } from './gobgp/driver.ts';
 import { gobgpProcesses } from './gobgp/processes.ts';
@@ -51,7 +52,14 @@ const kinds: Readonly<Record<Daemon, Kind>> = {
   gobgp: { create: createGobgpSpeaker, processes: gobgpProcesses, control: 'gobgp.sock' },
 };
 
+/** Throws speaker_unfit where the daemon cannot include what Romana writes. */
 export function createSpeaker(daemon: Daemon, options: SpeakerOptions): Speaker {
+  if (options.mode === 'include' && daemon !== 'bird') {
+    throw new RomanaError(
+      'speaker_unfit',
+      `Only BIRD includes what Romana writes into a configuration of the site's own; ${daemon} needs one that is Romana's alone.`,
+    );
+  }
   return kinds[daemon].create({ mode: 'own', files: speakerFiles, ...options });
 }
 

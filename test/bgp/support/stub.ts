@@ -60,7 +60,8 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     await stopAll([...daemons, ...tors.flatMap((tor) => tor.daemons)]);
   });
 
-  const makeSpeaker = (): Speaker => createSpeaker(daemon, { run: host.run, timers, clock, place });
+  const makeSpeaker = (): Speaker =>
+    createSpeaker(daemon, { run: (argv, options) => host.run(argv, options), timers, clock, place });
   const config = (): string => join(place.dir, configuration);
   const learned = async (wanted: string[], of: readonly Tor[] = tors): Promise<void> => {
     for (const tor of of) {
@@ -70,14 +71,11 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
       });
     }
   };
-  const problemOf = async (work: Promise<unknown>): Promise<{ code: string; message: string }> => {
-    try {
-      await work;
-    } catch (error) {
-      return error as { code: string; message: string };
-    }
-    assert.fail('it was taken');
-  };
+  const problemOf = (work: Promise<unknown>): Promise<{ code: string; message: string }> =>
+    work.then(
+      () => assert.fail('it was taken'),
+      (error: unknown) => error as { code: string; message: string },
+    );
 
   test('while the daemon is away the files are written and said to be in place', async () => {
     await stopAll(daemons);
@@ -277,19 +275,19 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
 
   test('a daemon that is missing, or of another version, is called unfit with words', async () => {
     await stopAll(daemons);
-    const with_ = (change: (argv: readonly string[]) => readonly string[]): Speaker =>
+    const changed = (change: (argv: readonly string[]) => readonly string[]): Speaker =>
       createSpeaker(daemon, {
         run: (argv, options) => host.run(change(argv), options),
         timers,
         clock,
         place,
       });
-    const absent = await with_((argv) =>
+    const absent = await changed((argv) =>
       argv.map((word) => (/^(exabgp|gobgpd)$/.test(word) ? `${word}-is-not-here` : word)),
     ).status();
     assert.deepEqual([absent.daemon, absent.version], ['unfit', null]);
     assert.match(absent.problem ?? '', /install the Debian package/);
-    const other = await with_((argv) =>
+    const other = await changed((argv) =>
       argv.includes('--version') ? ['echo', 'ExaBGP : 9.9.9, gobgpd version 9.9.9'] : argv,
     ).status();
     assert.equal(other.daemon, 'unfit');
