@@ -149,7 +149,13 @@ async function showFile(world: World, file: string, options: OutputOptions): Pro
     })
     .map(({ name, fabric, devices }) => [
       ...(several ? [name] : []),
-      ...['-', '-', '-', 'groups', fabric ?? '-', devices.join(', '), '-'],
+      '-',
+      '-',
+      '-',
+      'groups',
+      fabric ?? '-',
+      devices.join(', '),
+      '-',
     ]);
   const titles = [
     ...(several ? ['TOPOLOGY'] : []),
