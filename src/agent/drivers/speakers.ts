@@ -1,5 +1,6 @@
 /** From the name of a daemon to its driver and its processes: the one place that knows all of them. */
 import { join } from 'node:path';
+import { RomanaError } from '#core/errors.ts';
 import type { Clock, Timers } from '#core/ports.ts';
 import type { Daemon } from '#core/routing/fabric.ts';
 import type { Runner } from '../exec.ts';
@@ -8,8 +9,7 @@ import { createBirdSpeaker } from './bird/driver.ts';
 import { birdProcesses } from './bird/processes.ts';
 import { createExabgpSpeaker } from './exabgp/driver.ts';
 import { exabgpProcesses } from './exabgp/processes.ts';
-import type { FrrDialect } from './frr/config.ts';
-import { createFrrSpeaker, createFrrSpeaker } from './frr/driver.ts';
+import { createFrrSpeaker } from './frr/driver.ts';
 import { frrProcesses } from './frr/processes.ts';
 import { createGobgpSpeaker } from './gobgp/driver.ts';
 import { gobgpProcesses } from './gobgp/processes.ts';
