@@ -165,7 +165,7 @@ export const HostReservation = z
         waitingFor: z
           .array(z.string())
           .describe(
-            'Hosts; "switch NAME": a device whose new routes an operator has to confirm; "switches": all of them; "bgp": the host has not announced it yet; told by show and list alone',
+            'Hosts; "switch NAME": a device whose new routes an operator has to confirm; "switches": all of them; "bgp": the host has not announced it yet; "vpc ID": the route tables of a VPC; told by show and list alone',
           ),
       })
       .nullable()

@@ -16,6 +16,7 @@ import { Comparison } from './services/comparison.ts';
 import { FabricReports } from './services/fabric-reports.ts';
 import { createServices } from './services/index.ts';
 import { releaseLeak } from './services/ipam-check.ts';
+import { confirmTables } from './services/vpc.ts';
 import type { VpcControl, VpcParts } from './vpc.ts';
 import { WatchHub } from './watch/hub.ts';
 import { WithdrawalLoop } from './withdrawal.ts';
@@ -94,7 +95,15 @@ export async function runServer(
     const comparison = new Comparison(() => clock.monotonic());
     const fabric = new FabricReports();
     const vpc = surroundings.vpc?.(
-      { store, clock, timers: systemTimers, random: systemRandom, log, heard: (host) => fabric.heard(host) },
+      {
+        store,
+        clock,
+        timers: systemTimers,
+        random: systemRandom,
+        log,
+        heard: (host) => fabric.heard(host),
+        routed: (name, revision) => confirmTables(services, name, revision),
+      },
       config.vpc,
     );
     const services = createServices({

@@ -24,4 +24,6 @@ export interface VpcParts {
   readonly log: Log;
   /** When a host reported last since this server started; monotonic. */
   readonly heard: (host: Pick<Host, 'name' | 'uid'>) => { readonly at: number } | undefined;
+  /** The tables of a VPC were read and have every route of this revision. */
+  readonly routed?: (vpc: string, revision: number) => Promise<void>;
 }

@@ -3,6 +3,7 @@
 import type { Random, Timers } from '#core/ports.ts';
 import { vpcDefaults } from '#core/routing/fabric.ts';
 import { createVpcControl, type VpcTerms } from '../../src/integrations/aws/index.ts';
+import { confirmTables } from '../../src/server/services/vpc.ts';
 import { admin, agentOf, silentLog, type World, world } from '../../src/server/testing.ts';
 import { FakeEc2 } from './ec2-server.ts';
 
@@ -86,6 +87,7 @@ export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
     random,
     log: silentLog,
     heard: (host: { name: string; uid: string }) => fabric.heard(host),
+    routed: (name: string, revision: number) => confirmTables(services, name, revision),
   };
   const controls: ReturnType<typeof createVpcControl>[] = [];
   const another = () => {

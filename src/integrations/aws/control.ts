@@ -46,6 +46,8 @@ interface Known {
 }
 interface Stated extends SiteView {
   readonly key: string;
+  /** Of the control plane, whose routes the site has. */
+  readonly revision: number;
 }
 
 export function createVpcControl(parts: VpcParts, terms: Partial<VpcTerms> = {}): VpcControl & Rounds {
@@ -154,7 +156,13 @@ class Control implements VpcControl {
       if (this.#stopped) break;
       try {
         const { runner, lease } = await this.#runner(view);
-        if (await lease.renew()) changed = (await runner.round(view)) || changed;
+        if (!(await lease.renew())) continue;
+        const { look } = runner.status;
+        const wrote = await runner.round(view);
+        changed ||= wrote;
+        // Only what was read back as planned is there for sure.
+        if (!wrote && runner.status.look !== look && isSettled(runner.status))
+          await this.#parts.routed?.(view.site.vpc, view.revision);
       } catch (error) {
         if (!(error instanceof CloudFailure)) throw error;
         failed = true;
@@ -188,6 +196,7 @@ class Control implements VpcControl {
     });
     return stated.sites.map((site) => ({
       key: `${site.region}/${site.vpc}`,
+      revision: stated.revision,
       site,
       labels: stated.labels,
       silent,
@@ -261,4 +270,8 @@ class Control implements VpcControl {
       }),
     };
   }
+}
+
+function isSettled({ drift, problems }: VpcRunner['status']): boolean {
+  return problems.length === 0 && drift !== null && [...drift.values()].every((count) => count === 0);
 }

@@ -46,6 +46,13 @@ function standsOn(tree: Tree, topology: string, path: string): StandsOn {
   return { topology, path, fabric, statedAt, devices };
 }
 
+/** Whether a group states the VPC of this identifier. */
+export function isVpc(topology: Topology, vpc: string): boolean {
+  const states = ({ fabric, groups }: Pick<GroupTree, 'fabric' | 'groups'>): boolean =>
+    (fabric?.kind === 'vpc' && fabric.vpc === vpc) || (groups ?? []).some(states);
+  return [topology, ...(topology.further ?? [])].some(states);
+}
+
 /** Whether packets from another host to a range of this network on `host` pass a switch or router that has to know the range. */
 export function passesSwitches(
   topology: Topology,

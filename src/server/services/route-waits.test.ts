@@ -29,6 +29,7 @@ const report = (more: Partial<BgpReport> = {}): BgpReport => ({
   ...more,
 });
 const device = (name: string, kind: Carrier['kind'], confirmed: number | null): Carrier => ({
+  what: kind === 'vpc' ? 'vpc' : 'switch',
   name,
   kind,
   confirmed,
@@ -50,6 +51,11 @@ test('1 every device that carries the range has to be confirmed, at a revision t
   ];
   assert.deepEqual(waits({ carriers }), ['switch leaf1', 'switch leaf2']);
   assert.deepEqual(waits({ carriers: carriers.slice(2) }), []);
+});
+
+test('1 the tables of a VPC have it once they were found to have that revision', () => {
+  assert.deepEqual(waits({ carriers: [device('vpc-1', 'vpc', 19)] }), ['vpc vpc-1']);
+  assert.deepEqual(waits({ carriers: [device('vpc-1', 'vpc', 20)] }), []);
 });
 
 test('2 a host that speaks BGP confirms by announcing: one established session is enough, the others are down', () => {

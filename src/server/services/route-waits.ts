@@ -2,7 +2,7 @@
  * Who has to have the route of a new range before an address of it is given out, besides the agents (growth.ts). Pure.
  *
  * 1. A device that carries a route to just this range takes it from an operator, who confirms it for the revision that was exported.
- *    Devices that reach it by the aggregate of a group have it already.
+ *    Devices that reach it by the aggregate of a group have it already. In a VPC whoever writes its tables confirms them.
  * 2. A host that speaks BGP brings its range to the devices itself: its own report confirms it, once the range is announced in an
  *    established session of the right family. A device is asked for no more, unless an operator gave it a configuration of
  *    ours before: that one accepts from the host exactly what it had then.
@@ -14,6 +14,7 @@ import { type Cidr, containsCidr, parseCidr, tryParseAddress } from '#core/addre
 import type { FabricKind } from '#core/routing/fabric.ts';
 
 export interface Carrier {
+  readonly what: 'switch' | 'vpc';
   readonly name: string;
   readonly kind: FabricKind;
   /** Revision of its newest confirmed export; null: none was ever confirmed. */
@@ -40,7 +41,7 @@ export function routeWaits({ cidr, revision, carriers, bgp }: NewRange): string[
   );
   return [
     ...(bgp === null || isAnnounced(cidr, bgp.peers, bgp.report) ? [] : ['bgp']),
-    ...behind.map(({ name }) => `switch ${name}`),
+    ...behind.map(({ what, name }) => `${what} ${name}`),
   ];
 }
 

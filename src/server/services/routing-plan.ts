@@ -7,7 +7,7 @@ import type { DeviceRouting, RoutingInput, RoutingPlan } from '#core/routing/mod
 import type { ReadTx, Store } from '#store/port.ts';
 import { fabricsOf } from './fabric.ts';
 import type { FabricReports } from './fabric-reports.ts';
-import { routeWaits } from './route-waits.ts';
+import { type Carrier, routeWaits } from './route-waits.ts';
 import { topologyOf } from './topology.ts';
 
 export interface Planned {
@@ -24,7 +24,7 @@ export function planned(tx: ReadTx): Planned {
   return { input, plan: planRouting(input) };
 }
 
-/** What a device was confirmed to have, by its name. */
+/** What a device was confirmed to have, by its name; so the tables of a VPC. */
 export const deviceKind = '_device';
 interface Confirmed {
   readonly revision: number;
@@ -59,13 +59,18 @@ export class RoutingPlans {
       ...(host.uplinks ?? []).map(({ device }) => device),
     ]);
     const speaks = stands.some(({ fabric }) => fabric?.kind === 'bgp');
-    if (near.size === 0 && !speaks) return routeWaits({ ...range, carriers: [], bgp: null });
+    const vpcs = new Set(stands.flatMap(({ fabric }) => (fabric?.kind === 'vpc' ? [fabric.vpc] : [])));
+    if (near.size + vpcs.size === 0 && !speaks) return routeWaits({ ...range, carriers: [], bgp: null });
     const { plan } = known?.() ?? this.of(tx);
-    const carriers = [...near].sort().flatMap((name) => {
+    const tables = [...vpcs].map((name): Carrier => {
+      return { what: 'vpc', name, kind: 'vpc', confirmed: confirmedRevision(tx, name) };
+    });
+    const devices = [...near].sort().flatMap((name): Carrier[] => {
       const device = plan.device(name);
       if (device === undefined || !carries(device, range.cidr, host.name)) return [];
-      return [{ name, kind: device.kind, confirmed: confirmedRevision(tx, name) }];
+      return [{ what: 'switch', name, kind: device.kind, confirmed: confirmedRevision(tx, name) }];
     });
+    const carriers = [...devices, ...tables];
     const intent = plan.host(host.name)?.bgp ?? null;
     const report = this.#reports.bgp(tx, host)?.report;
     const bgp = intent === null ? null : { peers: intent.peers.map(({ name }) => name), report };

@@ -5,6 +5,7 @@ import type { BgpReport, Host } from '#contract/model.ts';
 import type { RouteTable } from '#contract/routing-model.ts';
 import { admin, type World, world } from '../testing.ts';
 import { agentReport, host, network } from './fixtures.ts';
+import { confirmTables } from './vpc.ts';
 
 type Fabric = Record<string, unknown> | string;
 
@@ -246,4 +247,17 @@ test('on BGP the last agent may be the last one that is waited for; one rack alo
   assert.deepEqual(await waiting(w, 'h1'), ['h3']);
   await applied(w, 'h3');
   assert.equal(await idCount(w, 'h1'), 2);
+});
+
+test('in a VPC whoever keeps its tables confirms them; an operator can, too', async (t) => {
+  const w = await site(t, { kind: 'vpc', region: 'eu-central-1', vpc: 'vpc-0abc' }, true, false);
+  await addId(w, 'h1');
+  await addId(w, 'h2');
+  await applied(w, 'h1', 'h2', 'h3');
+  assert.deepEqual(await waiting(w, 'h1'), ['vpc vpc-0abc']);
+  const { revision } = w.store.position();
+  await confirmTables(w.services, 'vpc-0abc', revision - 1);
+  assert.deepEqual([await idCount(w, 'h1'), await idCount(w, 'h2')], [2, 1], 'the range of h2 is newer');
+  assert.deepEqual((await confirmed(w, 'vpc-0abc', revision)).active, ['h2']);
+  await confirmTables(w.services, 'vpc-gone', revision);
 });

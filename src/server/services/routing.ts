@@ -5,11 +5,13 @@ import { exportDevice } from '#core/routing/export/index.ts';
 import type { DeviceRouting, RoutingPlan } from '#core/routing/model.ts';
 import type { ReadTx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
+import { isVpc } from './fabric.ts';
 import type { Growth } from './growth.ts';
 import { growingKind } from './host-ids.ts';
 import { entry, hop } from './route-entries.ts';
 import { confirmedRevision, deviceKind, type RoutingPlans } from './routing-plan.ts';
 import { type Context, must, nameSome } from './shared.ts';
+import { topologyOf } from './topology.ts';
 import type { Services } from './types.ts';
 
 /** Routes in one answer: enough for every rack, and some megabytes of text at most. */
@@ -64,7 +66,7 @@ export function routingServices(
     routeConfirm: async (caller, { params, body }) =>
       store.transaction(actorOf(caller), (tx) => {
         const name = params.device;
-        mustDevice(plans.of(tx).plan, name);
+        if (!isVpc(topologyOf(tx), name)) mustDevice(plans.of(tx).plan, name);
         const { revision } = body;
         if (revision > store.position().revision) {
           throw new RomanaError(
