@@ -24,7 +24,9 @@ export function difference(
   const has = new Set(running.map(keyOf));
   const wants = new Set(wanted.map(keyOf));
   const added = wanted.filter((line) => !has.has(keyOf(line)) && !overlooked.has(keyOf(line)));
-  const removed = running.filter((line) => !wants.has(keyOf(line)) && !overlooked.has(keyOf(line)));
+  const removed = outermost(
+    running.filter((line) => !wants.has(keyOf(line)) && !overlooked.has(keyOf(line))),
+  );
   if (added.length === 0 && removed.length === 0) return null;
   const [addedRouter, addedRest] = split(added);
   const [removedRouter, removedRest] = split(removed);
@@ -74,6 +76,12 @@ function keyOf({ path, text }: Line): string {
   return [...path, text.replace(/^(ip|ipv6) prefix-list (\S+) seq \d+ /, '$1 prefix-list $2 ')].join(' / ');
 }
 
+/** What goes takes with it what stands under it. */
+function outermost(lines: readonly Line[]): Line[] {
+  const all = new Set(lines.map(({ path, text }) => [...path, text].join('\n')));
+  return lines.filter(({ path }) => !path.some((_, i) => all.has(path.slice(0, i + 1).join('\n'))));
+}
+
 function split(lines: readonly Line[]): [Line[], Line[]] {
   const isRouter = ({ path, text }: Line): boolean => (path[0] ?? text).startsWith('router bgp ');
   return [lines.filter(isRouter), lines.filter((line) => !isRouter(line))];
@@ -82,7 +90,7 @@ function split(lines: readonly Line[]): [Line[], Line[]] {
 /** A router of another AS goes as a whole; so does a neighbour that is wanted no more. */
 function routerRemovals(removed: readonly Line[], added: readonly Line[], wanted: readonly Line[]): string[] {
   const routers = removed.filter(({ path }) => path.length === 0).map(({ text }) => text);
-  const inside = removed.filter(({ path }) => path[0] !== undefined && !routers.includes(path[0]));
+  const inside = removed.filter(({ path }) => path.length > 0);
   const wantedPeers = new Set(wanted.flatMap(peerOf));
   const goners = inside.filter((line) => peerOf(line).some((peer) => !wantedPeers.has(peer)));
   const gone = goners.flatMap(peerOf);
