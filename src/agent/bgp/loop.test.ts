@@ -85,6 +85,17 @@ test('what is wanted is announced once, and looked at again and again', async ()
   loop.stop();
 });
 
+test('passes that come often put no look at the sessions off, and cost no call', async () => {
+  const { sim, speaker, loop } = await setup();
+  for (let n = 0; n < 60; n++) {
+    loop.want(intentOf(), false, []);
+    await sim.run(500);
+  }
+  assert.ok(speaker.calls.filter((call) => call === 'status').length >= 10);
+  assert.ok(speaker.calls.filter((call) => call === 'apply').length <= 2);
+  loop.stop();
+});
+
 test('1 a range without a blackhole is not announced; with it, it is; and then it stays', async () => {
   const { sim, speaker, loop } = await setup();
   const range = parseCidr('10.1.0.0/16');

@@ -68,7 +68,8 @@ export class BgpLoop {
   #writing = Promise.resolve();
   #again = false;
   #stopped = false;
-  #cancel: Cancel = () => undefined;
+  /** To the next look; null: none is due. */
+  #timer: Cancel | null = null;
 
   constructor(options: BgpLoopOptions) {
     this.#options = options;
@@ -93,7 +94,8 @@ export class BgpLoop {
     if (intent === null) this.#forgetStatus();
     if (this.#goal() !== before) this.#retryAt = Number.NEGATIVE_INFINITY;
     if (this.#goal() !== this.#told) this.#wake();
-    else if (this.#running === null && intent !== null) this.#schedule();
+    // Passes that come often put no look off.
+    else if (this.#running === null && this.#timer === null) this.#schedule();
   }
 
   /** Resolves when nothing is announced any more, or when the daemon had its time to say so. */
@@ -117,7 +119,7 @@ export class BgpLoop {
 
   stop(): void {
     this.#stopped = true;
-    this.#cancel();
+    this.#unschedule();
   }
 
   get report(): BgpReport | null {
@@ -183,7 +185,7 @@ export class BgpLoop {
   #wake(): void {
     if (this.#stopped) return;
     this.#again = true;
-    this.#cancel();
+    this.#unschedule();
     if (this.#running !== null) return;
     this.#running = this.#turns().finally(() => {
       this.#running = null;
@@ -199,13 +201,18 @@ export class BgpLoop {
     }
   }
 
+  #unschedule(): void {
+    this.#timer?.();
+    this.#timer = null;
+  }
+
   #schedule(): void {
-    this.#cancel();
+    this.#unschedule();
     if (this.#stopped || this.#goal() === null) return;
     const now = this.#options.clock.monotonic();
     // A daemon that is left for good is only told, not looked at.
     if (this.#intent === null && this.#told === silence) return;
-    this.#cancel = this.#options.timers.after(now < this.#soonUntil ? soonMs : idleMs, () => this.#wake());
+    this.#timer = this.#options.timers.after(now < this.#soonUntil ? soonMs : idleMs, () => this.#wake());
   }
 
   async #turn(): Promise<void> {
