@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { type Cidr, formatAddress, formatCidr, widthOf } from '../../address/index.ts';
+import * as fc from 'fast-check';
+import { type Cidr, equalCidr, formatAddress, formatCidr, widthOf } from '../../address/index.ts';
 import { isRomanaError } from '../../errors.ts';
 import { type Platform, platforms } from '../fabric.ts';
 import { planRouting } from '../index.ts';
 import type { DeviceRouting } from '../model.ts';
 import { bgp, device, group, host, input, uplink } from '../testing.ts';
+import { build, shapes } from '../testing-sites.ts';
 import { exportDevice } from './index.ts';
 import { cases, networks, plans, showRoute } from './samples.ts';
 import { type ReadDevice, readCisco, readIproute2, readJunos } from './testing.ts';
@@ -29,54 +31,80 @@ function toBeTold({ bgp: own, routes, gateways }: DeviceRouting): string[] {
   const statics = [
     ...own.originate.map((cidr) => `${formatCidr(cidr)} drop`),
     ...own.statics.map(showRoute),
-    ...own.advertise.map((cidr) =>
-      showRoute({
-        cidr,
-        nextHops: gateways.filter(({ address }) => address.family === cidr.address.family),
-        why: { kind: 'own' },
-      }),
-    ),
+    ...own.advertise.flatMap((cidr) => {
+      const nextHops = gateways.filter(({ address }) => address.family === cidr.address.family);
+      const there = own.statics.some((route) => equalCidr(route.cidr, cidr));
+      return there || nextHops.length === 0 ? [] : [showRoute({ cidr, nextHops, why: { kind: 'own' } })];
+    }),
   ];
   return statics;
+}
+
+function tellsAll(routing: DeviceRouting, format: 'arista-eos' | 'cisco-ios' | 'juniper-junos'): void {
+  const text = exportDevice(routing, format, { password: 'secret' });
+  const read = readers[format]!(text);
+  assert.deepEqual(read.routes.toSorted(), toBeTold(routing).toSorted());
+  const neighbours = routing.bgp?.neighbours ?? [];
+  assert.deepEqual(
+    Object.keys(read.sessions).toSorted(),
+    neighbours.map(({ address }) => formatAddress(address!)).toSorted(),
+  );
+  for (const neighbour of neighbours) {
+    const session = read.sessions[formatAddress(neighbour.address!)]!;
+    assert.equal(session.asn, neighbour.asn);
+    const { accept, acceptWithin, announce, announceWithin } = neighbour;
+    assert.deepEqual(session.in.toSorted(), permits(accept, acceptWithin).toSorted());
+    assert.deepEqual(session.out.toSorted(), permits(announce, announceWithin).toSorted());
+    const said = JSON.stringify(session.more);
+    assert.equal(said.includes('secret'), neighbour.password);
+    assert.equal(/"ttl|ttl-security/.test(said), neighbour.ttlSecurity);
+    assert.equal(said.includes('bfd'), neighbour.bfd !== null);
+    assert.equal(/maximum-(routes|prefix)|prefix-limit/.test(said), neighbour.maxPrefixes !== null);
+  }
+  if (routing.bgp !== null && format !== 'juniper-junos')
+    assert.deepEqual(
+      read.networks.toSorted(),
+      [
+        ...new Set([
+          ...toBeTold(routing).map((line) => line.split(' ')[0]!),
+          ...(routing.bgp?.advertise ?? []).map(formatCidr),
+        ]),
+      ].toSorted(),
+    );
 }
 
 describe('what is exported', () => {
   for (const [name, routing] of cases) {
     for (const format of ['arista-eos', 'cisco-ios', 'juniper-junos'] as const) {
       it(`tells a device its routes and filters, and nothing else: ${routing.device.name}, ${name}, ${format}`, () => {
-        const text = exportDevice(routing, format, { password: 'secret' });
-        const read = readers[format]!(text);
-        assert.deepEqual(read.routes.toSorted(), toBeTold(routing).toSorted());
-        const neighbours = routing.bgp?.neighbours ?? [];
-        assert.deepEqual(
-          Object.keys(read.sessions).toSorted(),
-          neighbours.map(({ address }) => formatAddress(address!)).toSorted(),
-        );
-        for (const neighbour of neighbours) {
-          const session = read.sessions[formatAddress(neighbour.address!)]!;
-          assert.equal(session.asn, neighbour.asn);
-          const { accept, acceptWithin, announce, announceWithin } = neighbour;
-          assert.deepEqual(session.in.toSorted(), permits(accept, acceptWithin).toSorted());
-          assert.deepEqual(session.out.toSorted(), permits(announce, announceWithin).toSorted());
-          const said = JSON.stringify(session.more);
-          assert.equal(said.includes('secret'), neighbour.password);
-          assert.equal(/"ttl|ttl-security/.test(said), neighbour.ttlSecurity);
-          assert.equal(said.includes('bfd'), neighbour.bfd !== null);
-          assert.equal(/maximum-(routes|prefix)|prefix-limit/.test(said), neighbour.maxPrefixes !== null);
-        }
-        if (routing.bgp !== null && format !== 'juniper-junos')
-          assert.deepEqual(
-            read.networks.toSorted(),
-            toBeTold(routing)
-              .map((line) => line.split(' ')[0]!)
-              .toSorted(),
-          );
+        tellsAll(routing, format);
       });
     }
     it(`is the whole table for a Linux box: ${routing.device.name}, ${name}`, () => {
       assert.deepEqual(readIproute2(exportDevice(routing, 'iproute2')).routes, routing.routes.map(showRoute));
     });
   }
+
+  it('holds for the devices of any site', () => {
+    const kinds = ['l2', 'l3-static', 'bgp', 'direct'] as const;
+    let compared = 0;
+    fc.assert(
+      fc.property(shapes(kinds, true, 1), (shape) => {
+        const plan = planRouting(build(shape));
+        for (const name of plan.devices) {
+          const routing = plan.device(name)!;
+          const text = exportDevice(routing, 'iproute2');
+          assert.deepEqual(readIproute2(text).routes, routing.routes.map(showRoute));
+          if (routing.bgp?.neighbours.some(({ address }) => address === null)) continue;
+          for (const format of ['arista-eos', 'cisco-ios', 'juniper-junos'] as const)
+            tellsAll(routing, format);
+          compared++;
+        }
+      }),
+      { numRuns: 60 },
+    );
+    assert.ok(compared > 100);
+  });
 
   it('names device, group, revision and what of its room is used, in every format', () => {
     const spine = plans.static.device('spine')!;

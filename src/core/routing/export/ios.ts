@@ -126,6 +126,7 @@ function familyLines(
         ];
       }),
     ` maximum-paths ${bgp.ecmp}`,
+    ...(sessions.some(({ asn }) => asn === bgp.asn) ? [` maximum-paths ibgp ${bgp.ecmp}`] : []),
     'exit-address-family',
   ];
 }
