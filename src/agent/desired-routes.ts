@@ -32,7 +32,7 @@ export function desiredRoutes({ routing, facts, following, fenced }: RoutesInput
   const all = [...routing.routes, ...learned].filter(({ why }) => !fenced || why.kind === 'own');
   return all.map((route): DesiredRoute => {
     const { cidr, nextHops, why } = route;
-    if (nextHops.length === 0) return { kind: why.kind === 'own' ? 'blackhole' : 'unreachable', cidr };
+    if (nextHops.length === 0) return { kind: why.kind === 'withdrawn' ? 'unreachable' : 'blackhole', cidr };
     return { kind: 'via', cidr, hops: hopsOf(reachable(nextHops, facts)) };
   });
 }

@@ -154,7 +154,9 @@ function forwarded(hop: Hop, destination: Address): Step {
   const reason =
     hop.route?.why.kind === 'withdrawn'
       ? `Host ${hop.route.why.host} is lost: ${formatAddress(destination)} is unreachable.`
-      : `Nobody below ${hop.at} has ${formatAddress(destination)}: it drops what is left of its own part.`;
+      : hop.kind === 'host'
+        ? `No host of its subnet has ${formatAddress(destination)}: ${hop.at} drops what is left of the subnet's part.`
+        : `Nobody below ${hop.at} has ${formatAddress(destination)}: it drops what is left of its own part.`;
   return { hop, end: { kind: 'dropped', at: hop.at, reason } };
 }
 

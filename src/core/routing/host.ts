@@ -1,7 +1,7 @@
 /** Routes of one host. May import core/address. */
 import { compareCidr, containsCidr, formatCidr, widthOf } from '../address/index.ts';
 import { hostIntent } from './host-bgp.ts';
-import { directRoutes, entryOver, type Link } from './links.ts';
+import { directRoutes, entryOver, type Link, sharedLink } from './links.ts';
 import type { HostRouting, NextHop, PlannedRoute, RoutingProblem } from './model.ts';
 import { fewest, hopSet, LINK_LOCAL, sortedProblems } from './routes.ts';
 import { hostSessions } from './sessions.ts';
@@ -10,21 +10,23 @@ import { type HostNode, kindsOf, type Site } from './site.ts';
 export function hostRouting(site: Site, self: HostNode, links: readonly Link[]): HostRouting {
   const gateways = gatewaysOf(self);
   const problems: RoutingProblem[] = site.problems.filter(({ about }) => about === self.name);
-  const routes: PlannedRoute[] = blackholes(self);
-  if (!self.fenced) {
-    for (const link of links) {
-      const direct = directRoutes(site, self, link);
-      routes.push(...direct.routes);
-      problems.push(...direct.problems);
-    }
-    routes.push(...grantedElsewhere(site, self, links, gateways, problems));
-  }
+  const own = blackholes(self);
+  const direct = self.fenced ? [] : links.map((link) => directRoutes(site, self, link));
+  for (const part of direct) problems.push(...part.problems);
+  const up = self.fenced ? [] : grantedElsewhere(site, self, links, gateways, problems);
+  const [only] = direct;
+  // By far the most frequent case, and the one with many routes.
+  const empty = self.fenced ? [] : emptySubnet(self);
+  const plain = up.length + empty.length === 0 && direct.length < 2 && (only === undefined || only.plain);
+  const routes = plain
+    ? merged(own, only?.routes ?? [])
+    : fewest([...own, ...direct.flatMap((part) => part.routes), ...up, ...empty]);
   const learned = learnedRoutes(site, self);
   const bgp = hostIntent(site, self, problems);
   return {
     name: self.name,
     kinds: kindsOf(self),
-    routes: fewest(routes),
+    routes,
     learned,
     gateways,
     bgp,
@@ -32,10 +34,38 @@ export function hostRouting(site: Site, self: HostNode, links: readonly Link[]):
   };
 }
 
+/** Two sorted lists as one. */
+function merged(a: readonly PlannedRoute[], b: readonly PlannedRoute[]): PlannedRoute[] {
+  const out: PlannedRoute[] = [];
+  let n = 0;
+  for (const route of a) {
+    while (n < b.length && compareCidr(b[n]!.cidr, route.cidr) < 0) out.push(b[n++]!);
+    out.push(route);
+  }
+  while (n < b.length) out.push(b[n++]!);
+  return out;
+}
+
 /** A granted address of its own, a host route, is the endpoint's: the route to its link has the same CIDR. */
 function blackholes(self: HostNode): PlannedRoute[] {
   const wide = self.granted.filter(({ address, length }) => length < widthOf(address.family));
-  return [...self.own, ...wide].map((cidr) => ({ cidr, nextHops: [], why: { kind: 'own' } }));
+  const all = wide.length === 0 ? self.own : [...self.own, ...wide].sort(compareCidr);
+  return all.map((cidr) => ({ cidr, nextHops: [], why: { kind: 'own' } }));
+}
+
+/**
+ * In a VPC what nobody has of the subnet's part ends here: the tables may lead all of it to this host, and its default route leads back
+ * to the tables.
+ */
+function emptySubnet({ places, own }: HostNode): PlannedRoute[] {
+  return places.flatMap((place): PlannedRoute[] => {
+    const link = place.fabric.kind === 'vpc' ? sharedLink(place) : null;
+    if (link === null) return [];
+    const { topology, path } = link;
+    return link.aggregates
+      .filter(({ cidr }) => !own.some((mine) => containsCidr(mine, cidr)))
+      .map(({ cidr }) => ({ cidr, nextHops: [], why: { kind: 'group', topology, path } }));
+  });
 }
 
 /**

@@ -28,6 +28,9 @@ export interface Link {
   readonly members: readonly Member[];
   /** Sorted ranges of all that are routed to, when no two overlap; else null. */
   readonly entries: readonly { readonly cidr: Cidr; readonly host: HostNode }[] | null;
+  /** Some member holds a granted route. */
+  readonly grants: boolean;
+  readonly ways: Map<string, readonly Way[]>;
 }
 
 /** The links of every host. */
@@ -56,14 +59,15 @@ export function findLinks(site: Site): ReadonlyMap<HostNode, readonly Link[]> {
   }
   const links = new Map<HostNode, Link[]>();
   for (const list of members.values()) {
-    const link = { members: list, entries: entriesOf(list) };
+    const grants = list.some(({ host }) => host.granted.length > 0);
+    const link: Link = { members: list, entries: entriesOf(list), grants, ways: new Map() };
     for (const { host } of list) links.set(host, [...(links.get(host) ?? []), link]);
   }
   return links;
 }
 
 /** The group whose hosts share this one's link; null: each host has a link of its own. */
-function sharedLink(place: GroupNode): GroupNode | null {
+export function sharedLink(place: GroupNode): GroupNode | null {
   const { fabric, statedAt } = place;
   if (statedAt === null) return place;
   if (fabric.kind === 'l2') return statedAt;
@@ -86,41 +90,86 @@ function entriesOf(members: readonly Member[]): Link['entries'] {
 export interface DirectRoutes {
   readonly routes: readonly PlannedRoute[];
   readonly problems: readonly RoutingProblem[];
+  /** The routes are sorted, disjoint, and as few as can be. */
+  readonly plain: boolean;
+}
+
+/** The way to each entry of the link, the same for all hosts with uplinks to the same devices: a problem where there is none. */
+interface Way {
+  readonly host: HostNode;
+  readonly route: PlannedRoute | null;
+  readonly problem: RoutingProblem | null;
+}
+
+function waysOf(
+  site: Site,
+  self: HostNode,
+  link: Link,
+  entries: NonNullable<Link['entries']>,
+): readonly Way[] {
+  const key = self.host.uplinks.map((uplink) => `${uplink.device} ${uplink.link ?? ''}`).join();
+  let ways = link.ways.get(key);
+  if (ways === undefined) {
+    const hops = hopCache(site, self);
+    ways = entries.map(({ cidr, host }) => wayTo(site, hops, cidr, host, 'host'));
+    link.ways.set(key, ways);
+  }
+  return ways;
+}
+
+type Hops = (host: HostNode, family: 4 | 6) => readonly NextHop[];
+
+function hopCache(site: Site, self: HostNode): Hops {
+  const known = new Map<HostNode, { 4?: readonly NextHop[]; 6?: readonly NextHop[] }>();
+  return (host, family) => {
+    let hops = known.get(host);
+    if (hops === undefined) known.set(host, (hops = {}));
+    return (hops[family] ??= hopsTo(site, self, host, family));
+  };
+}
+
+function wayTo(site: Site, hops: Hops, cidr: Cidr, host: HostNode, kind: 'host' | 'granted'): Way {
+  if (host.lost) {
+    const route: PlannedRoute = { cidr, nextHops: [], why: { kind: 'withdrawn', host: host.name } };
+    return { host, route, problem: null };
+  }
+  const nextHops = hops(host, cidr.address.family);
+  return nextHops.length === 0
+    ? { host, route: null, problem: addressProblem(site, host, cidr) }
+    : { host, route: { cidr, nextHops, why: { kind, host: host.name } }, problem: null };
 }
 
 export function directRoutes(site: Site, self: HostNode, link: Link): DirectRoutes {
   const routes: PlannedRoute[] = [];
   const problems: RoutingProblem[] = [];
-  const hops = new Map<HostNode, { 4?: readonly NextHop[]; 6?: readonly NextHop[] }>();
-  const add = (cidr: Cidr, host: HostNode, kind: 'host' | 'granted'): void => {
-    if (host.lost) {
-      routes.push({ cidr, nextHops: [], why: { kind: 'withdrawn', host: host.name } });
-      return;
-    }
-    let known = hops.get(host);
-    if (known === undefined) hops.set(host, (known = {}));
-    const nextHops = (known[cidr.address.family] ??= hopsTo(site, self, host, cidr.address.family));
-    if (nextHops.length === 0) problems.push(addressProblem(site, host, cidr));
-    else routes.push({ cidr, nextHops, why: { kind, host: host.name } });
+  const take = ({ route, problem }: Way): void => {
+    if (route !== null) routes.push(route);
+    if (problem !== null) problems.push(problem);
   };
-  if (link.entries === null) claimed(self, link, add, problems);
-  else for (const { cidr, host } of link.entries) if (host !== self) add(cidr, host, 'host');
+  if (link.entries !== null) {
+    for (const way of waysOf(site, self, link, link.entries)) if (way.host !== self) take(way);
+  }
+  if (link.entries !== null && !link.grants) return { routes, problems, plain: true };
+  const hops = hopCache(site, self);
+  if (link.entries === null) {
+    claimed(self, link, (cidr, host) => take(wayTo(site, hops, cidr, host, 'host')), problems);
+  }
   for (const { host } of link.members) {
     if (host === self || host.fenced) continue;
     for (const cidr of host.granted) {
       // A granted route is narrower than what it is taken from.
       if (self.own.some((own) => containsCidr(cidr, own))) problems.push(taken(host, cidr, self.name));
-      else add(cidr, host, 'granted');
+      else take(wayTo(site, hops, cidr, host, 'granted'));
     }
   }
-  return { routes, problems };
+  return { routes, problems, plain: false };
 }
 
 /** Some ranges overlap: nothing routes own ranges away, and of two hosts that claim one range the first by name gets it. */
 function claimed(
   self: HostNode,
   { members }: Link,
-  add: (cidr: Cidr, host: HostNode, kind: 'host') => void,
+  add: (cidr: Cidr, host: HostNode) => void,
   problems: RoutingProblem[],
 ): void {
   const routed = new Map<string, string>();
@@ -136,7 +185,7 @@ function claimed(
       const holder = routed.get(formatCidr(cidr));
       if (holder === undefined) {
         routed.set(formatCidr(cidr), host.name);
-        add(cidr, host, 'host');
+        add(cidr, host);
       } else problems.push(taken(host, cidr, holder));
     }
   }

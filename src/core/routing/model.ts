@@ -75,7 +75,10 @@ export interface NextHop {
 }
 export interface PlannedRoute {
   readonly cidr: Cidr;
-  /** Empty: dropped here (`own`) or answered as unreachable (`withdrawn`). Sorted; more than one: equal cost. */
+  /**
+   * Empty: dropped here (`own`; on a host in a VPC `group` too, for what no host of its subnet has) or answered as unreachable
+   * (`withdrawn`). Sorted; more than one: equal cost.
+   */
   readonly nextHops: readonly NextHop[];
   readonly why: Why;
 }

@@ -14,7 +14,8 @@ export function whyText(why: Why, where: 'host' | 'device'): string {
       return `granted to host ${why.host}`;
     case 'group': {
       const topology = why.topology === 'default' ? '' : ` of topology ${why.topology}`;
-      return why.path === '' ? `all of topology ${why.topology}` : `group ${why.path}${topology}`;
+      const group = why.path === '' ? `all of topology ${why.topology}` : `group ${why.path}${topology}`;
+      return where === 'device' ? group : `what no host of its subnet has (${group}) is dropped`;
     }
     case 'network':
       return `network ${why.network}`;
