@@ -143,10 +143,8 @@ function isTold(site: Site, device: DeviceNode, { from, cidr }: Item): boolean {
         link.device === device && hostSessions(site, link).some((each) => each.families.includes(family)),
     );
   }
-  return device.downs.some(
-    (link) =>
-      link.lower.group === from.group &&
-      deviceSessions(site, link).some((each) => each.families.includes(family)),
+  return (device.downsTo.get(from.group) ?? []).some((link) =>
+    deviceSessions(site, link).some((each) => each.families.includes(family)),
   );
 }
 

@@ -134,8 +134,8 @@ export function hostHops(site: Site, link: HostLink, family: Family): readonly N
 /** How the device gets to what a group below tells of. */
 export function groupHops(device: DeviceNode, below: GroupNode, { cidr, by }: Item): readonly NextHop[] {
   return hopSet(
-    device.downs.flatMap(({ lower, lowerAddresses }): NextHop[] => {
-      if (lower.group !== below || (by !== null && !by.has(lower))) return [];
+    (device.downsTo.get(below) ?? []).flatMap(({ lower, lowerAddresses }): NextHop[] => {
+      if (by !== null && !by.has(lower)) return [];
       const address = ofFamily(lowerAddresses, cidr.address.family);
       return address === undefined ? [] : [{ address, to: lower.name, link: null }];
     }),

@@ -30,11 +30,12 @@ export function sortedProblems(problems: readonly RoutingProblem[]): RoutingProb
 /** Sorted, without repetitions. */
 export function hopSet(hops: readonly NextHop[]): readonly NextHop[] {
   if (hops.length < 2) return hops;
-  const sorted = [...hops].sort(
-    (a, b) =>
-      compareAddress(a.address, b.address) || byName(a.link ?? '', b.link ?? '') || byName(a.to, b.to),
-  );
-  return sorted.filter((hop, n) => n === 0 || hopKey(hop) !== hopKey(sorted[n - 1]!));
+  const sorted = [...hops].sort(compareHops);
+  return sorted.filter((hop, n) => n === 0 || compareHops(hop, sorted[n - 1]!) !== 0);
+}
+
+function compareHops(a: NextHop, b: NextHop): number {
+  return compareAddress(a.address, b.address) || byName(a.link ?? '', b.link ?? '') || byName(a.to, b.to);
 }
 
 function hopKey({ address, link, to }: NextHop): string {

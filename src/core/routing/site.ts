@@ -47,6 +47,8 @@ export interface DeviceNode {
   readonly group: GroupNode;
   readonly ups: DeviceLink[];
   readonly downs: DeviceLink[];
+  /** The same by the group that they lead to. */
+  readonly downsTo: Map<GroupNode, DeviceLink[]>;
   readonly hosts: HostLink[];
   /** What holds for its BGP sessions; null: it has none. */
   readonly bgp: BgpFabric | null;
@@ -119,7 +121,7 @@ export function readSite(input: RoutingInput): Site {
     linkHost(node, devices, about);
     for (const place of new Set(node.places.map(serving))) place?.served.push(node);
   }
-  const owners = addressOwners(hosts.values(), problems);
+  const { owners, disputed } = addressOwners(hosts.values(), problems);
   const networks = [...input.networks].sort((a, b) => byName(a.name, b.name));
   const byCidr = new Lookup(networks);
   return {
@@ -131,7 +133,7 @@ export function readSite(input: RoutingInput): Site {
     grants: [...hosts.values()].flatMap((holder) =>
       holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder })),
     ),
-    owns: (host, address) => (owners.get(formatAddress(address)) ?? host) === host,
+    owns: (host, address) => !disputed.has(host) || (owners.get(formatAddress(address)) ?? host) === host,
     networkOf: (cidr) => byCidr.cover(cidr),
   };
 }
@@ -161,7 +163,16 @@ function readTopology(
         continue;
       }
       const bgp = device.asn === null || !node.speaks ? null : sessionFabric(node);
-      const known = { name: device.name, device, group: node, ups: [], downs: [], hosts: [], bgp };
+      const known = {
+        name: device.name,
+        device,
+        group: node,
+        ups: [],
+        downs: [],
+        downsTo: new Map(),
+        hosts: [],
+        bgp,
+      };
       devices.set(device.name, known);
       node.devices.push(known);
     }
@@ -243,6 +254,9 @@ function linkDevices(
       };
       lower.ups.push(link);
       upper.downs.push(link);
+      const same = upper.downsTo.get(lower.group);
+      if (same === undefined) upper.downsTo.set(lower.group, [link]);
+      else same.push(link);
     }
   }
 }
@@ -308,8 +322,12 @@ function linkHost(
 }
 
 /** Link-local addresses are nobody's: they are told apart by their link. */
-function addressOwners(hosts: Iterable<HostNode>, problems: RoutingProblem[]): Map<string, HostNode> {
+function addressOwners(
+  hosts: Iterable<HostNode>,
+  problems: RoutingProblem[],
+): { owners: Map<string, HostNode>; disputed: Set<HostNode> } {
   const owners = new Map<string, HostNode>();
+  const disputed = new Set<HostNode>();
   for (const host of hosts) {
     if (host.fenced) continue;
     const { addresses, uplinks } = host.host;
@@ -320,6 +338,7 @@ function addressOwners(hosts: Iterable<HostNode>, problems: RoutingProblem[]): M
       const owner = owners.get(text);
       if (owner === undefined) owners.set(text, host);
       else if (owner !== host) {
+        disputed.add(host);
         problems.push({
           code: 'host_unreachable',
           about: host.name,
@@ -328,7 +347,7 @@ function addressOwners(hosts: Iterable<HostNode>, problems: RoutingProblem[]): M
       }
     }
   }
-  return owners;
+  return { owners, disputed };
 }
 
 function isLinkLocal({ family, w0 }: Address): boolean {
