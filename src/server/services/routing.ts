@@ -63,38 +63,43 @@ export function routingServices(
           text: exportDevice(routing, format, { password: passwordPlaceholder, revision }),
         };
       }),
-    routeConfirm: async (caller, { params, body }) =>
-      store.transaction(actorOf(caller), (tx) => {
-        const name = params.device;
+    routeConfirm: async (caller, { params, body }) => {
+      const name = params.device;
+      const { revision } = body;
+      store.read((tx) => {
         if (!isVpc(topologyOf(tx), name)) mustDevice(plans.of(tx).plan, name);
-        const { revision } = body;
-        if (revision > store.position().revision) {
-          throw new RomanaError(
-            'input_invalid',
-            `Revision ${revision} is in the future; confirm the one that the exported configuration names.`,
-            { details: { path: 'revision', current: store.position().revision } },
-          );
-        }
+      });
+      const { revision: current } = store.position();
+      if (revision > current) {
+        throw new RomanaError(
+          'input_invalid',
+          `Revision ${revision} is in the future; confirm the one that the exported configuration names.`,
+          { details: { path: 'revision', current } },
+        );
+      }
+      const { known, active } = await store.transaction(actorOf(caller), (tx) => {
         // What was confirmed once stays: an older export that comes late takes nothing back.
-        const known = confirmedRevision(tx, name);
-        if (known === null || known < revision) tx.put(deviceKind, name, { revision });
+        const known = confirmedRevision(tx, name) ?? 0;
+        if (known < revision) tx.put(deviceKind, name, { revision });
         const waiting = growingHosts(tx);
         growth.settle(tx);
         const still = growingHosts(tx);
-        return {
-          device: name,
-          revision: Math.max(revision, known ?? 0),
-          active: waiting.filter((host) => !still.includes(host)),
-          pending: still.flatMap((host) => {
-            const found = must(tx, 'host', host);
-            return (found.reservations ?? []).flatMap((one) =>
-              one.pending === null
-                ? []
-                : [{ host, cidr: one.cidr, waitingFor: growth.waitingFor(tx, found, one) }],
-            );
-          }),
-        };
-      }),
+        return { known, active: waiting.filter((host) => !still.includes(host)) };
+      });
+      return store.read((tx) => ({
+        device: name,
+        revision: Math.max(revision, known),
+        active,
+        pending: growingHosts(tx).flatMap((host) => {
+          const found = tx.get('host', host);
+          return (found?.reservations ?? []).flatMap((one) =>
+            found === undefined || one.pending === null
+              ? []
+              : [{ host, cidr: one.cidr, waitingFor: growth.waitingFor(tx, found, one) }],
+          );
+        }),
+      }));
+    },
   };
 }
 
