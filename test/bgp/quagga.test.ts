@@ -12,6 +12,9 @@ if (inPrivateNamespaces(import.meta.url)) {
     configFile: 'frr.conf',
     control: (dir) => dir,
     create: (place) => createFrrSpeaker({ run, files: speakerFiles, place, dialect: 'quagga' }),
+    reopen: ({ place }, neighbour) =>
+      run(['vtysh', '--vty_socket', place.control, '-c', `clear bgp ${neighbour}`]),
+    brief: true,
     processes: frrProcesses,
   });
 }

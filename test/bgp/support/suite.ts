@@ -38,6 +38,11 @@ export interface Candidate {
   control(dir: string): string;
   create(place: SpeakerPlace): Speaker;
   processes(place: SpeakerPlace): readonly SpeakerProcess[];
+  /** Brings back a session that was closed for too many prefixes. */
+  reopen(ready: Ready, neighbour: string): Promise<unknown>;
+  /** Another way to configure a daemon that has run the whole suite: what does not depend on the way is left out. */
+  readonly brief?: boolean;
+  readonly bfd?: boolean;
 }
 
 export interface Ready {
@@ -199,63 +204,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
     assertNoFlap(before, (await speaker.status()).sessions);
   });
 
-  test('another AS than the device has: said by that session alone, and right again once it is right', async () => {
-    const { speaker } = get();
-    const before = since((await speaker.status()).sessions);
-    const wrong = intent();
-    await speaker.apply({
-      ...wrong,
-      peers: wrong.peers.map((peer) => (peer.name === 'tor1' ? { ...peer, asn: 65099 } : peer)),
-    });
-    await until('an error that names the AS', async () => {
-      const { sessions } = await speaker.status();
-      const bad = sessions.filter(({ peer }) => peer === 'tor1');
-      return (
-        bad.length === 2 &&
-        bad.every(({ state, lastError }) => state !== 'established' && /\bAS\b/.test(lastError))
-      );
-    });
-    const others = ({ peer }: { readonly peer: string }): boolean => peer === 'tor2';
-    const now = (await speaker.status()).sessions.filter(others);
-    assertNoFlap(new Map([...before].filter(([at]) => now.some(({ neighbour }) => neighbour === at))), now);
-    await speaker.apply(intent());
-    await allUp(speaker);
-  });
-
-  test('passwords: sessions with the same one, none with another, and never a word of it', async () => {
-    const { speaker, place } = get();
-    const secret = 'Wr0ng-or.right';
-    const passwordFile = join(place.dir, 'password');
-    writeFileSync(passwordFile, `${secret}\n`);
-    const wanted = intent({}, { passwordFile });
-    await withTors({ password: secret }, async () => {
-      await speaker.apply(wanted);
-      await allUp(speaker);
-      writeFileSync(passwordFile, 'An0ther\n');
-      await speaker.apply(wanted);
-      await until('no session', async () => {
-        const { sessions } = await speaker.status();
-        return sessions.every(({ state, lastError }) => state !== 'established' && lastError !== '');
-      });
-      assert.doesNotMatch(JSON.stringify(await speaker.status()), /An0ther|Wr0ng/);
-      for (const bad of ['', 'two words', 'quo"te', 'x'.repeat(81), 'a\nb']) {
-        writeFileSync(passwordFile, bad);
-        const message = await refusedAs('speaker_secret', speaker.apply(wanted));
-        assert.ok(bad === '' || !message.includes(bad));
-      }
-    });
-    await refusedAs(
-      'speaker_secret',
-      speaker.apply(intent({}, { passwordFile: join(place.dir, 'nowhere') })),
-    );
-  });
-
-  test('TTL security on both sides', async () => {
-    await withTors({ ttlSecurity: true }, async () => {
-      await get().speaker.apply(intent({}, { ttlSecurity: true }));
-      await allUp(get().speaker);
-    });
-  });
+  if (candidate.brief !== true) sessionTests();
 
   test('2 what the daemon’s parser refuses is never put in place', async () => {
     const { speaker } = get();
@@ -303,4 +252,106 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
   });
 
   more(get);
+
+  function sessionTests(): void {
+    test('another AS than the device has: said by that session alone, and right again once it is right', async () => {
+      const { speaker } = get();
+      const before = since((await speaker.status()).sessions);
+      const wrong = intent();
+      await speaker.apply({
+        ...wrong,
+        peers: wrong.peers.map((peer) => (peer.name === 'tor1' ? { ...peer, asn: 65099 } : peer)),
+      });
+      await until('an error that names the AS', async () => {
+        const { sessions } = await speaker.status();
+        const bad = sessions.filter(({ peer }) => peer === 'tor1');
+        return (
+          bad.length === 2 &&
+          bad.every(({ state, lastError }) => state !== 'established' && /\bAS\b/.test(lastError))
+        );
+      });
+      const others = ({ peer }: { readonly peer: string }): boolean => peer === 'tor2';
+      const now = (await speaker.status()).sessions.filter(others);
+      assertNoFlap(new Map([...before].filter(([at]) => now.some(({ neighbour }) => neighbour === at))), now);
+      await speaker.apply(intent());
+      await allUp(speaker);
+    });
+
+    test('passwords: sessions with the same one, none with another, and never a word of it', async () => {
+      const { speaker, place } = get();
+      const secret = 'Wr0ng-or.right';
+      const passwordFile = join(place.dir, 'password');
+      writeFileSync(passwordFile, `${secret}\n`);
+      const wanted = intent({}, { passwordFile });
+      await withTors({ password: secret }, async () => {
+        await speaker.apply(wanted);
+        await allUp(speaker);
+        writeFileSync(passwordFile, 'An0ther\n');
+        await speaker.apply(wanted);
+        await until('no session', async () => {
+          const { sessions } = await speaker.status();
+          return sessions.every(({ state, lastError }) => state !== 'established' && lastError !== '');
+        });
+        assert.doesNotMatch(JSON.stringify(await speaker.status()), /An0ther|Wr0ng/);
+        for (const bad of ['', 'two words', 'quo"te', 'x'.repeat(81), 'a\nb']) {
+          writeFileSync(passwordFile, bad);
+          const message = await refusedAs('speaker_secret', speaker.apply(wanted));
+          assert.ok(bad === '' || !message.includes(bad));
+        }
+      });
+      await refusedAs(
+        'speaker_secret',
+        speaker.apply(intent({}, { passwordFile: join(place.dir, 'nowhere') })),
+      );
+    });
+
+    test('TTL security on both sides', async () => {
+      await withTors({ ttlSecurity: true }, async () => {
+        await get().speaker.apply(intent({}, { ttlSecurity: true }));
+        await allUp(get().speaker);
+      });
+    });
+
+    test('internal BGP to switches that reflect', async () => {
+      await withTors({ asn: 65011 }, async () => {
+        await get().speaker.apply(intent({}, { asn: 65011 }));
+        await allUp(get().speaker);
+        await torsHave(...own);
+        for (const cidr of networks)
+          await until('both', async () => (await nextHops(get().host, cidr)) === 2);
+      });
+    });
+
+    test('more prefixes than the limit close the session of that family; the operator’s word opens it again', async () => {
+      const { speaker, tors } = get();
+      const before = since((await speaker.status()).sessions);
+      await speaker.apply(intent({}, { maxPrefixes: 2 }));
+      await reloadTor(tors[0], { announce: [...networks, ...cidrs('10.70.0.0/16', '10.71.0.0/16')] });
+      const one = async () =>
+        (await speaker.status()).sessions.find(({ neighbour }) => neighbour === '172.17.11.1');
+      await until('closed', async () => /limit/.test((await one())?.lastError ?? ''));
+      await reloadTor(tors[0], {});
+      assert.notEqual((await one())?.state, 'established');
+      await speaker.apply(intent());
+      await candidate.reopen(get(), '172.17.11.1');
+      await allUp(speaker);
+      const others = (await speaker.status()).sessions.filter(({ neighbour }) => neighbour !== '172.17.11.1');
+      assertNoFlap(new Map([...before].filter(([neighbour]) => neighbour !== '172.17.11.1')), others);
+    });
+
+    if (candidate.bfd === true) {
+      test('BFD on all sessions, and none without it', async () => {
+        const bfd = { intervalMs: 1000, multiplier: 3 };
+        const up = async (): Promise<number> =>
+          (await get().tors[0].show('show', 'bfd', 'sessions')).match(/ Up /g)?.length ?? 0;
+        await withTors({ bfd }, async () => {
+          await get().speaker.apply(intent({}, { bfd }));
+          await allUp(get().speaker);
+          await until('two BFD sessions', async () => (await up()) === 2);
+          assert.deepEqual((await get().speaker.apply(intent({}, { bfd }))).changes, []);
+        });
+        assert.equal(await up(), 0);
+      });
+    }
+  }
 }

@@ -25,6 +25,7 @@ import {
   fingerprintAnswer,
   isKnownVersion,
   prefixesOf,
+  serverTimeOf,
   sessionsOf,
   versionOf,
 } from './status.ts';
@@ -146,7 +147,7 @@ export function createBirdSpeaker({ run, files, clock, place, mode = 'complete' 
     return {
       daemon: 'up',
       version,
-      sessions: sessionsOf(protocols, Math.floor(clock.now() / 1000)),
+      sessions: sessionsOf(protocols, Math.floor(clock.now() / 1000), serverTimeOf(base)),
       announced: prefixesOf(routes.join('\n')),
       problem: current
         ? null

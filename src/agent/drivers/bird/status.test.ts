@@ -7,6 +7,7 @@ import {
   fingerprintAnswer,
   isKnownVersion,
   prefixesOf,
+  serverTimeOf,
   sessionsOf,
   versionOf,
 } from './status.ts';
@@ -98,9 +99,15 @@ test('every state has its name', () => {
   );
 });
 
-test('in another time format the time is not known, rather than wrong', () => {
-  const text = established.replace('1795284895', '18:14:54.584');
-  assert.equal(sessionsOf(text, 1795285000)[0]?.seconds, null);
+test('in BIRD’s own time format the age is told by its clock; a date is too coarse', () => {
+  const text = (since: string): string => established.replace('1795284895', since);
+  const at = serverTimeOf(
+    'BIRD 2.0.12 ready.\nCurrent server time is 2026-11-21 18:14:58.585\nLast reboot on x\n',
+  );
+  assert.equal(sessionsOf(text('18:14:54.584'), 1795285000, at)[0]?.seconds, 4);
+  assert.equal(sessionsOf(text('23:14:58'), 1795285000, at)[0]?.seconds, 19 * 3600);
+  assert.equal(sessionsOf(text('2026-11-19'), 1795285000, at)[0]?.seconds, null);
+  assert.equal(sessionsOf(text('18:14:54.584'), 1795285000)[0]?.seconds, null);
 });
 
 test('versions: 2 is known, 1 and 3 are not', () => {

@@ -42,25 +42,40 @@ export function prefixesOf(text: string): Cidr[] {
   return [...found.values()].sort(compareCidr);
 }
 
-/** `show protocols all "romana_*"`, the BGP sessions of it. `now`: seconds since the epoch. */
-export function sessionsOf(text: string, now: number): SpeakerSession[] {
+/**
+ * `show protocols all "romana_*"`, the BGP sessions of it. `now`: seconds since the epoch; `serverTime`: the time of day that `show
+ * status` says, where times are shown in BIRD's own way.
+ */
+export function sessionsOf(text: string, now: number, serverTime: string | null = null): SpeakerSession[] {
   const blocks = text.split('\n').reduce<string[][]>((blocks, line) => {
     if (/^\S/.test(line)) blocks.push([]);
     blocks.at(-1)?.push(line);
     return blocks;
   }, []);
   return blocks.flatMap(([head = '', ...lines]) => {
-    const found = /^\S+\s+BGP\s+\S+\s+(\S+)(?:\s+(\d{9,})(?=\s))?/.exec(head);
-    return found === null ? [] : [sessionOf(found[1] ?? '', found[2], lines, now)];
+    const found = /^\S+\s+BGP\s+\S+\s+(\S+)\s+(\S+)/.exec(head);
+    return found === null ? [] : [sessionOf(found[1] ?? '', ageOf(found[2] ?? '', now, serverTime), lines)];
   });
 }
 
-function sessionOf(
-  protocolState: string,
-  since: string | undefined,
-  lines: readonly string[],
-  now: number,
-): SpeakerSession {
+/** Our own configuration has it in seconds; BIRD's default is the time of day, and after most of a day the date: too coarse. */
+function ageOf(since: string, now: number, serverTime: string | null): number | null {
+  if (/^\d{9,}$/.test(since)) return Math.max(0, now - Number(since));
+  const [from, to] = [secondOfDay(since), secondOfDay(serverTime ?? '')];
+  return from === null || to === null ? null : (to - from + 86_400) % 86_400;
+}
+
+function secondOfDay(text: string): number | null {
+  const [, hours, minutes, seconds] = /^(\d\d):(\d\d):(\d\d)(?:\.\d+)?$/.exec(text) ?? [];
+  return hours === undefined ? null : Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
+}
+
+/** From `show status`. */
+export function serverTimeOf(text: string): string | null {
+  return /^Current server time is \S+ (\S+)$/m.exec(text)?.[1] ?? null;
+}
+
+function sessionOf(protocolState: string, seconds: number | null, lines: readonly string[]): SpeakerSession {
   const field = (name: string): string | undefined => {
     const line = lines.find((line) => line.trimStart().startsWith(`${name}:`));
     return line?.slice(line.indexOf(':') + 1).trim();
@@ -78,7 +93,7 @@ function sessionOf(
     neighbour: (field('Neighbor address') ?? '').replace(/%.*$/, ''),
     asn: Number(field('Neighbor AS') ?? 0),
     state,
-    seconds: since === undefined ? null : Math.max(0, now - Number(since)),
+    seconds,
     prefixesIn: up ? sum('imported') : 0,
     prefixesOut: up ? sum('exported') : 0,
     lastError: up ? '' : errorOf(field('Last error') ?? '', state, protocolState),
