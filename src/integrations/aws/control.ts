@@ -39,6 +39,8 @@ const longestMs = 120_000;
 const gatherMs = 500;
 
 interface Known {
+  /** Revision whose routes were found in the tables. */
+  confirmed: number;
   readonly runner: VpcRunner;
   readonly place: SdkPlace;
   readonly counts: CallCounts;
@@ -46,7 +48,7 @@ interface Known {
 }
 interface Stated extends SiteView {
   readonly key: string;
-  /** Of the control plane, whose routes the site has. */
+  /** Newest change of the control plane that may move a route. */
   readonly revision: number;
 }
 
@@ -57,6 +59,8 @@ export function createVpcControl(parts: VpcParts, terms: Partial<VpcTerms> = {})
 export interface Rounds {
   round(): Promise<void>;
 }
+
+const routedKinds: ReadonlySet<string> = new Set(['host', 'network', 'topology']);
 
 class Control implements VpcControl {
   readonly #parts: VpcParts;
@@ -74,14 +78,17 @@ class Control implements VpcControl {
   #started = false;
   #stopped = false;
   #failures = 0;
-  #dirtyFrom: number;
+  #seen: number;
+  /** Revision of the newest change that may move a route. Endpoints come and go without one. */
+  #routing: number;
 
   constructor(parts: VpcParts, terms: VpcTerms) {
     this.#parts = parts;
     this.#terms = terms;
     this.#begun = parts.clock.monotonic();
     this.#holder = parts.random.uuid();
-    this.#dirtyFrom = parts.store.position().revision;
+    this.#seen = parts.store.position().revision;
+    this.#routing = this.#seen;
     this.#unwatch = parts.store.onCommit((revision) => this.#committed(revision));
   }
 
@@ -104,12 +111,16 @@ class Control implements VpcControl {
     for (const { lease } of this.#known.values()) await lease.release();
   }
 
-  /** Endpoints come and go without anything here. */
   #committed(revision: number): void {
-    const changes = this.#parts.store.changesSince(this.#dirtyFrom, 1000);
-    this.#dirtyFrom = revision;
-    const routed = new Set(['host', 'network', 'topology']);
-    if (changes !== 'compacted' && !changes.some(({ kind }) => routed.has(kind))) return;
+    const changes = this.#parts.store.changesSince(this.#seen, 1000);
+    this.#seen = revision;
+    if (
+      changes !== 'compacted' &&
+      changes.length < 1000 &&
+      !changes.some(({ kind }) => routedKinds.has(kind))
+    )
+      return;
+    this.#routing = revision;
     if (this.#running === undefined) this.#schedule(gatherMs);
     else this.#again = true;
   }
@@ -155,14 +166,11 @@ class Control implements VpcControl {
     for (const view of stated) {
       if (this.#stopped) break;
       try {
-        const { runner, lease } = await this.#runner(view);
-        if (!(await lease.renew())) continue;
-        const { look } = runner.status;
-        const wrote = await runner.round(view);
+        const known = await this.#runner(view);
+        if (!(await known.lease.renew())) continue;
+        const wrote = await known.runner.round(view);
         changed ||= wrote;
-        // Only what was read back as planned is there for sure.
-        if (!wrote && runner.status.look !== look && isSettled(runner.status))
-          await this.#parts.routed?.(view.site.vpc, view.revision);
+        await this.#confirm(known, view);
       } catch (error) {
         if (!(error instanceof CloudFailure)) throw error;
         failed = true;
@@ -177,11 +185,23 @@ class Control implements VpcControl {
     return changed;
   }
 
+  /** Ranges that waited for the tables can be used: once for each change, and only for what was read back as planned. */
+  async #confirm(known: Known, { site, revision }: Stated): Promise<void> {
+    const { routed, log } = this.#parts;
+    if (routed === undefined || known.confirmed >= revision || !known.runner.complete) return;
+    try {
+      await routed(site.vpc, revision);
+      known.confirmed = revision;
+    } catch (error) {
+      log.warn({ error, vpc: site.vpc }, 'the routes of a VPC could not be confirmed');
+    }
+  }
+
   #sites(): Stated[] {
     const { store } = this.#parts;
     const [silent, stated] = store.read((tx) => {
       const hosts = tx.list('host').map(({ value }) => value);
-      if (this.#stated?.revision !== tx.revision) {
+      if (this.#stated?.revision !== this.#routing) {
         const networks = tx.list('network').map(({ value }) => value);
         const sites = vpcSites(routingInput({ topology: tx.get('topology', ''), networks, hosts }));
         const labels = new Map(
@@ -190,7 +210,7 @@ class Control implements VpcControl {
             return id === undefined ? [] : [[host.name, id]];
           }),
         );
-        this.#stated = { revision: tx.revision, sites, labels };
+        this.#stated = { revision: this.#routing, sites, labels };
       }
       return [this.#silent(hosts), this.#stated] as const;
     });
@@ -231,7 +251,7 @@ class Control implements VpcControl {
     const stopped = (): boolean => this.#stopped;
     const retry = { timers, random, patience: this.#terms.patience, counts, stopped };
     const runner = new VpcRunner(key, await this.#terms.open(place, retry), { store, clock, log, lease });
-    const known = { runner, place, counts, lease };
+    const known = { confirmed: before?.confirmed ?? -1, runner, place, counts, lease };
     this.#known.set(key, known);
     return known;
   }
@@ -270,8 +290,4 @@ class Control implements VpcControl {
       }),
     };
   }
-}
-
-function isSettled({ drift, problems }: VpcRunner['status']): boolean {
-  return problems.length === 0 && drift !== null && [...drift.values()].every((count) => count === 0);
 }

@@ -56,6 +56,8 @@ const believeMs = 30_000;
 /** Answers without an instance that was there, before it counts as gone. */
 const missingLooks = 3;
 const quotaEveryMs = 60 * 60_000;
+/** Problems with which some range has no route. A host without an instance holds up nobody else. */
+const unrouted: ReadonlySet<string> = new Set(['budget_too_small', 'route_in_the_way', 'table_missing']);
 const fullForMs = 10 * 60_000;
 
 export class VpcRunner {
@@ -84,6 +86,15 @@ export class VpcRunner {
 
   get status(): SiteStatus {
     return this.#status;
+  }
+
+  /** The newest answers have every route that was planned: nothing is outstanding, and nothing was left out. */
+  get complete(): boolean {
+    const { look, drift } = this.#status;
+    if (look === null || drift === null) return false;
+    const believed = [...this.#wrote.values()].some((wrote) => wrote.size > 0);
+    const left = [...look.changes.values()].some((changes) => changes.length > 0);
+    return !believed && !left && !look.plan.problems.some(({ code }) => unrouted.has(code));
   }
 
   /** Answers whether something was written, which is to be looked at again soon. Throws a general failure. */

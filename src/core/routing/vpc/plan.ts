@@ -246,7 +246,11 @@ function inTheWay(
   return true;
 }
 
-function reportForeign({ ours, site, problems }: Ground, table: VpcTable, wanted: readonly VpcRoute[]): void {
+function reportForeign(
+  { ours, site, demand, problems }: Ground,
+  table: VpcTable,
+  wanted: readonly VpcRoute[],
+): void {
   for (const route of table.routes) {
     const { cidr, target } = route;
     if (cidr === null || ours(table, route)) continue;
@@ -257,7 +261,11 @@ function reportForeign({ ours, site, problems }: Ground, table: VpcTable, wanted
       problems.push({ code: 'network_in_vpc', message, about: table.id });
     } else if (wanted.some((one) => one.cidr.length < cidr.length && containsCidr(one.cidr, cidr))) {
       const message = `Route table ${table.id} has a route of somebody else for ${text} to ${target}, which takes a part of Romana's addresses away: remove it if that is not meant.`;
-      problems.push({ code: 'route_inside', message, about: table.id });
+      // worse when it is all of a host's range: then none of that host is reached
+      const whole = demand.forests.some(({ forest }) =>
+        forest.items.some((item) => containsCidr(cidr, item.cidr)),
+      );
+      problems.push({ code: whole ? 'route_in_the_way' : 'route_inside', message, about: table.id });
     }
   }
 }
