@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import * as fc from 'fast-check';
-import { agentReport, host } from './services/fixtures.ts';
-import { ManualTimers, silentLog, type World, world } from './testing.ts';
+import { agentReport, host, network, segment, tenant } from './services/fixtures.ts';
+import { admin, ManualTimers, silentLog, type World, world } from './testing.ts';
 import { lostMembers, type Member, WithdrawalLoop } from './withdrawal.ts';
 
 const second = 1000;
@@ -220,6 +220,22 @@ test('a link reaches as far as the group that states it; hosts that never joined
   );
   assert.deepEqual(await made.round(), ['h1']);
   assert.equal(isLost(w, 'h1'), false);
+});
+
+test('a look after changes of others sees the hosts that changed between', async (t) => {
+  const w = await cluster(t);
+  const { made } = loop(w);
+  w.clock.time += 60 * second;
+  await network(w.services, 'main');
+  assert.deepEqual(await made.round(), []);
+  await tenant(w.services, 'a');
+  await segment(w.services, 'a', 's');
+  await missing(w, 'h2', 'h3');
+  assert.deepEqual(await made.round(), ['h1']);
+  await tenant(w.services, 'b');
+  assert.deepEqual(await made.round(), [], 'the mark that was made just now is known');
+  await w.services.hostDelete(admin, { params: { name: 'h1' }, query: { dead: true }, body: undefined });
+  assert.deepEqual(await made.round(), ['h1'], 'fenced is not lost');
 });
 
 test('rounds follow each other, and stop', async (t) => {

@@ -29,6 +29,7 @@ export interface LinkTerms {
 
 /** What a host said of others is believed for so long at least: agents speak every 10 s when nothing happens. */
 const believedMs = 30_000;
+const mostChanges = 1000;
 
 /** Those of one link that nobody reaches. Undefined: the server has not run for long enough to say. */
 export function lostMembers(
@@ -95,8 +96,7 @@ export class WithdrawalLoop {
   async round(): Promise<string[]> {
     const { store, log } = this.#options;
     const idle = store.read((tx) => {
-      // Most looks find the revision of the one before, and then no object is read.
-      if (this.#known?.revision !== tx.revision) this.#known = { ...standings(tx), revision: tx.revision };
+      this.#known = { ...(this.#unmoved(tx) ?? standings(tx)), revision: tx.revision };
       return this.#changes(tx, this.#known).length === 0;
     });
     if (idle || this.#stopped) return [];
@@ -112,6 +112,14 @@ export class WithdrawalLoop {
       else log.info({ host: host.name }, 'the host is routed to again');
     }
     return changed.map(({ host }) => host.name);
+  }
+
+  /** What was known, unless hosts or topology changed since: endpoints come and go without a look at any host. */
+  #unmoved(tx: ReadTx): Standings | undefined {
+    if (this.#known === undefined || this.#known.revision === tx.revision) return this.#known;
+    const changes = this.#options.store.changesSince(this.#known.revision, mostChanges);
+    if (changes === 'compacted' || changes.length >= mostChanges) return undefined;
+    return changes.some(({ kind }) => kind === 'host' || kind === 'topology') ? undefined : this.#known;
   }
 
   #changes(tx: ReadTx, { links, marked }: Standings = standings(tx)): { host: Host; lost: boolean }[] {
