@@ -13,10 +13,10 @@ export function hostRouting(site: Site, self: HostNode, links: readonly Link[]):
   const own = blackholes(self);
   const direct = self.fenced ? [] : links.map((link) => directRoutes(site, self, link));
   for (const part of direct) problems.push(...part.problems);
-  const up = self.fenced ? [] : grantedElsewhere(site, self, links, gateways, problems);
+  const empty = self.fenced ? [] : emptySubnet(self);
+  const up = self.fenced ? [] : grantedElsewhere(site, self, links, empty, gateways, problems);
   const [only] = direct;
   // By far the most frequent case, and the one with many routes.
-  const empty = self.fenced ? [] : emptySubnet(self);
   const plain = up.length + empty.length === 0 && direct.length < 2 && (only === undefined || only.plain);
   const routes = plain
     ? merged(own, only?.routes ?? [])
@@ -76,6 +76,7 @@ function grantedElsewhere(
   site: Site,
   self: HostNode,
   links: readonly Link[],
+  empty: readonly PlannedRoute[],
   gateways: readonly NextHop[],
   problems: RoutingProblem[],
 ): PlannedRoute[] {
@@ -83,7 +84,8 @@ function grantedElsewhere(
     if (holder === self || links.some(({ members }) => members.some(({ host }) => host === holder)))
       return [];
     const home = self.own.some((own) => containsCidr(own, cidr) && own.length < cidr.length);
-    if (!home && !links.some((link) => entryOver(link, cidr))) return [];
+    const led = links.some((link) => entryOver(link, cidr));
+    if (!home && !led && !empty.some((route) => containsCidr(route.cidr, cidr))) return [];
     const nextHops = gateways.filter(({ address }) => address.family === cidr.address.family);
     if (nextHops.length === 0) {
       problems.push({
