@@ -105,7 +105,8 @@ export async function readTopologyFile(
   const planned = planTopology(read);
   await demand(source, planned.issues);
   const hosts = new Set(planned.plan.places.map(({ host }) => host.name)).size;
-  return { source, shown: showTopology(planned.plan), hosts, notes: placeFindings(source, notes) };
+  const all = placeFindings(source, [...notes, ...planned.notes]);
+  return { source, shown: showTopology(planned.plan), hosts, notes: all };
 }
 
 function writeNotes(world: World, notes: readonly PlacedFinding[]): void {

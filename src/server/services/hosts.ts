@@ -193,10 +193,14 @@ export function createHost(tx: Tx, ctx: Context, body: HostBody, listed?: Readon
   const existing = tx.get('host', name);
   if (existing !== undefined) {
     demandStaying(existing);
-    const links = { uplinks: undefined, asn: undefined, ...statedLinks(body) };
     const fields = differing(
-      { uplinks: undefined, asn: undefined, ...existing },
-      { addresses, labels, ...links },
+      { uplinks: [], ...existing },
+      {
+        addresses,
+        labels,
+        ...(body.uplinks === undefined ? {} : { uplinks: body.uplinks }),
+        ...(body.asn === undefined ? {} : { asn: body.asn }),
+      },
     );
     const { group: first, groups = [{ path: first }] } = existing;
     if (body.group !== null && !groups.some(({ path }) => path === body.group)) fields.push('group');

@@ -146,6 +146,7 @@ test('a host is linked to devices of its groups alone, whatever way it is made o
   const host = await create(w, { ...h1, uplinks: [to('leaf1a'), to('spine')] });
   assert.deepEqual(host.uplinks, [to('leaf1a'), to('spine')]);
   assert.deepEqual(await create(w, { ...h1, uplinks: host.uplinks }), host);
+  assert.deepEqual(await create(w, h1), host);
   await assert.rejects(create(w, { ...h1, uplinks: [to('leaf1b')] }), refusedWith('conflict'));
   await assert.rejects(update(w, 'h1', { uplinks: [to('leaf2')] }), refusedWith('topology_invalid'));
   const changed = await update(w, 'h1', { uplinks: [to('leaf1b')], asn: 65300 });

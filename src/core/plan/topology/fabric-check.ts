@@ -4,18 +4,16 @@ import type { Fabric, HostUplink } from '../../routing/fabric.ts';
 import { isLeaf } from '../groups.ts';
 import type { Reading } from './fields.ts';
 import type { HostPlace } from './hosts.ts';
+import type { PlannedGroup } from './plan.ts';
+import { checkSessions, type Served } from './sessions-check.ts';
 import type { FileDevice, FileGroup, FileTopology, Path, TopologyFile } from './types.ts';
 
-interface Served {
-  readonly topology: string;
-  readonly path: string;
-  readonly fabric: Fabric | null;
-  /** Hosts stand there. */
-  readonly leaf: boolean;
-  readonly device: FileDevice;
-}
-
-export function checkFabric(r: Reading, file: TopologyFile, places: readonly HostPlace[]): void {
+export function checkFabric(
+  r: Reading,
+  file: TopologyFile,
+  groups: readonly PlannedGroup[],
+  places: readonly HostPlace[],
+): void {
   // Which devices there are is not said: the control plane knows.
   if (file.topologies === null) return;
   const devices = new Map<string, Served>();
@@ -25,6 +23,7 @@ export function checkFabric(r: Reading, file: TopologyFile, places: readonly Hos
     for (const group of [topology, ...below(topology.groups)]) checkPeerings(r, group, topology, fabrics);
   }
   for (const served of devices.values()) checkDevice(r, served, devices);
+  checkSessions(r, devices, groups, places);
   const of = Map.groupBy(places, ({ host }) => host.name);
   for (const [, standing] of of) {
     const [first] = standing;
@@ -41,8 +40,15 @@ export function checkFabric(r: Reading, file: TopologyFile, places: readonly Hos
       const fabric = fabrics.get(`${topology} ${path}`);
       return fabric?.kind === 'bgp' && fabric.unnumbered;
     });
-    if (unnumbered && !uplinks.some(({ link }) => link !== null))
+    if (!unnumbered) continue;
+    if (!uplinks.some(({ link }) => link !== null))
       fault(`Host ${name} stands in an unnumbered group: its uplinks name their links.`);
+    for (const [i, { device, link }] of uplinks.entries())
+      if (link !== null && devices.get(device)?.device.links[name] === undefined)
+        fault(
+          `Device ${device} does not say over which link it reaches host ${name}; add it to its links.`,
+          i,
+        );
   }
 }
 

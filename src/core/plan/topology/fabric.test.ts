@@ -232,6 +232,60 @@ describe('devices', () => {
   });
 });
 
+describe('sessions', () => {
+  const tree = (fabric: Fields, spine: Fields, tor: Fields, host: Fields = {}): Fields =>
+    one({
+      fabric: bgp(fabric),
+      devices: [leaf({ name: 'spine', addresses: ['192.168.255.1'], asn: 65_000, ...spine })],
+      map: [
+        {
+          name: 'r1',
+          devices: [leaf({ uplinks: ['spine'], ...tor })],
+          hosts: [{ name: 'h1', ip: '192.168.1.9', ...host }],
+        },
+      ],
+    });
+  const spineAt = 'topologies.0.devices.0';
+  const torAt = 'topologies.0.map.0.devices.0';
+
+  it('inside one AS need a route reflector between them', () => {
+    const reflected = { asn: 65_000, routeReflector: true };
+    refused(tree({ hostAsn: 65_000 }, {}, { asn: 65_000 }), torAt, /state routeReflector: true/);
+    refused(tree({}, {}, { asn: 65_000 }, { asn: 65_000 }), torAt, /state routeReflector: true/);
+    assert.deepEqual(issuesOf(tree({ hostAsn: 65_000 }, {}, reflected)), []);
+    assert.deepEqual(issuesOf(tree({}, {}, { asn: 65_000 })), []);
+    assert.deepEqual(issuesOf(tree({ hostAsn: 65_001 }, {}, {})), []);
+  });
+
+  it('with TTL security have two AS numbers', () => {
+    const secured = { ttlSecurity: true };
+    assert.deepEqual(issuesOf(tree(secured, {}, {})), []);
+    refused(tree({ ...secured, hostAsn: 65_001 }, {}, {}), torAt, /in common with its hosts/);
+    refused(tree(secured, {}, {}, { asn: 65_001 }), torAt, /in common with its hosts/);
+    refused(tree(secured, {}, { asn: 65_000 }), torAt, /in common with a device above/);
+  });
+
+  it('have numbers for every host, and are told of those that two might have', () => {
+    const notes = (document: Fields): string[] =>
+      demandTopology(document).notes.map(({ path, message }) => `${path.join('.')}: ${message}`);
+    const perHost = (hostAsn: number): Fields => ({ hostAsn, hostAsnPerHost: true });
+    assert.deepEqual(notes(tree(perHost(4_200_000_000), {}, {})), []);
+    assert.deepEqual(notes(tree(perHost(65_001), {}, {})), []);
+    const [note, ...more] = notes(tree(perHost(64_999), {}, {}));
+    assert.match(note!, /^topologies\.0\.devices\.0\.asn: AS 65000 is also that of the host with host id 1;/);
+    assert.equal(more.length, 1);
+    assert.deepEqual(issuesOf(tree(perHost(4_294_967_294 - 255), {}, {})), []);
+    refused(tree(perHost(4_294_967_294 - 254), {}, {}), spineAt, /more than an AS number can be/);
+  });
+
+  it('that announce an aggregate from several devices are noted', () => {
+    const two = (aggregate: boolean | null): Fields =>
+      one({ fabric: bgp({ aggregate }), devices: [leaf(), leaf({ name: 'leaf2', asn: 65_002 })] });
+    assert.equal(demandTopology(two(true)).notes.length, 2);
+    assert.equal(demandTopology(two(null)).notes.length, 0);
+  });
+});
+
 describe('uplinks of hosts', () => {
   const file = (host: Fields, fabric: unknown = bgp(), device: Fields = {}): Fields =>
     one({
@@ -270,7 +324,9 @@ describe('uplinks of hosts', () => {
     refused(file({}, fabric), at, /uplinks name their links/);
     refused(file({ uplinks: ['leaf1'] }, fabric), at, /uplinks name their links/);
     const linked = { uplinks: [{ device: 'leaf1', link: 'eth0' }] };
-    assert.deepEqual(issuesOf(file(linked, fabric, { addresses: [], routerId: '192.0.2.1' })), []);
+    const bare = { addresses: [], routerId: '192.0.2.1' };
+    refused(file(linked, fabric, bare), `${at}.uplinks.0`, /does not say over which link it reaches host h1/);
+    assert.deepEqual(issuesOf(file(linked, fabric, { ...bare, links: { h1: 'swp1' } })), []);
   });
 
   it('have addresses of no other host and of no network', () => {

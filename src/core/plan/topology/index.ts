@@ -32,7 +32,7 @@ export function demandTopology(document: unknown): {
   refuse(issues);
   const planned = planTopology(file);
   refuse(planned.issues);
-  return { file, plan: planned.plan, notes };
+  return { file, plan: planned.plan, notes: [...notes, ...planned.notes] };
 }
 
 export function refuse(issues: readonly Issue[]): void {

@@ -52,6 +52,8 @@ export interface TopologyPlan {
 export function planTopology(file: TopologyFile): {
   readonly plan: TopologyPlan;
   readonly issues: readonly Issue[];
+  /** What is accepted but perhaps not what was meant. */
+  readonly notes: readonly Issue[];
 } {
   const r = new Reading();
   const topologies = file.topologies ?? [];
@@ -71,8 +73,8 @@ export function planTopology(file: TopologyFile): {
   checkAddresses(r, file, networks);
   const places = r.issues.length > 0 ? [] : placeHosts(r, file, groups);
   demandRoom(r, topologies, groups, places);
-  checkFabric(r, file, places);
-  return { plan: { networks, groups, places, topologies }, issues: r.issues };
+  checkFabric(r, file, groups, places);
+  return { plan: { networks, groups, places, topologies }, issues: r.issues, notes: r.notes };
 }
 
 function checkNetworks(r: Reading, networks: readonly FileNetwork[]): Map<string, AddressPlan> {

@@ -1,0 +1,95 @@
+/** Whether the sessions that a file asks for can carry what they have to: AS numbers, route reflection, TTL security. */
+import type { Fabric } from '../../routing/fabric.ts';
+import type { Reading } from './fields.ts';
+import type { HostPlace } from './hosts.ts';
+import type { PlannedGroup } from './plan.ts';
+import type { FileDevice } from './types.ts';
+
+/** A device and where it stands; `fabric` is the one that holds there. */
+export interface Served {
+  readonly topology: string;
+  readonly path: string;
+  readonly fabric: Fabric | null;
+  /** Hosts stand there. */
+  readonly leaf: boolean;
+  readonly device: FileDevice;
+}
+
+export function checkSessions(
+  r: Reading,
+  devices: ReadonlyMap<string, Served>,
+  groups: readonly PlannedGroup[],
+  places: readonly HostPlace[],
+): void {
+  const all = [...devices.values()];
+  const serving = new Map(all.map(({ topology, path }) => [`${topology} ${path}`, 0]));
+  for (const { topology, path } of all)
+    serving.set(`${topology} ${path}`, (serving.get(`${topology} ${path}`) ?? 0) + 1);
+  /** AS numbers that hosts state, by the group whose devices serve them. */
+  const stated = new Map<string, Set<number>>();
+  for (const { host, topology, path } of places) {
+    if (host.asn === undefined || topology === null) continue;
+    const group = served(path, (at) => serving.has(`${topology} ${at}`));
+    if (group === undefined) continue;
+    const key = `${topology} ${group}`;
+    stated.set(key, (stated.get(key) ?? new Set()).add(host.asn));
+  }
+  for (const one of all) {
+    const { topology, path, fabric, leaf, device } = one;
+    const { asn, at, name } = device;
+    if (fabric?.kind !== 'bgp' || asn === null) continue;
+    const fault = (message: string): void => {
+      r.refuse(at, message, 'topology_invalid');
+    };
+    const toHosts =
+      (leaf && fabric.hostAsn === asn && !fabric.hostAsnPerHost) ||
+      stated.get(`${topology} ${path}`)?.has(asn) === true;
+    const toLower = all.some(
+      (other) => other.device.asn === asn && other.device.uplinks.some((uplink) => uplink.device === name),
+    );
+    const toUpper = device.uplinks.some((uplink) => devices.get(uplink.device)?.device.asn === asn);
+    if (toUpper && (toHosts || toLower) && !device.routeReflector)
+      fault(
+        `Device ${name} hands on routes between neighbours of its own AS ${asn}, which only a route reflector does; state routeReflector: true, or another asn.`,
+      );
+    if (fabric.ttlSecurity && (toHosts || toUpper))
+      fault(
+        `TTL security is for sessions between two AS numbers, but ${name} has AS ${asn} in common with ${toHosts ? 'its hosts' : 'a device above'}; leave out ttlSecurity, or state another asn.`,
+      );
+    if (fabric.aggregate === true && (serving.get(`${topology} ${path}`) ?? 0) > 1)
+      r.note(
+        at,
+        `${name} is one of several devices of its group: with aggregate: true it draws traffic for hosts to which its own link is down.`,
+      );
+    if (!fabric.hostAsnPerHost) continue;
+    const most = mostIds(groups, topology);
+    if (fabric.hostAsn + most > 4_294_967_294)
+      fault(
+        `hostAsn ${fabric.hostAsn} plus a host id (up to ${most}) is more than an AS number can be; state a smaller hostAsn.`,
+      );
+    else if (asn > fabric.hostAsn && asn <= fabric.hostAsn + most)
+      r.note(
+        [...at, 'asn'],
+        `AS ${asn} is also that of the host with host id ${asn - fabric.hostAsn}; state an asn outside of ${fabric.hostAsn + 1} to ${fabric.hostAsn + most}.`,
+      );
+  }
+}
+
+/** The nearest group at or above `path`. */
+function served(path: string, has: (path: string) => boolean): string | undefined {
+  for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+    if (has(at)) return at;
+    if (at === '') return undefined;
+  }
+}
+
+/** Host ids go up together in all networks, so the narrowest ends them. */
+function mostIds(groups: readonly PlannedGroup[], topology: string): number {
+  const last = new Map<string, number>();
+  for (const group of groups) {
+    if (group.topology !== topology) continue;
+    for (const { network, lastHostId } of group.ranges)
+      last.set(network, Math.max(last.get(network) ?? 0, lastHostId));
+  }
+  return last.size === 0 ? 0 : Math.min(...last.values());
+}
