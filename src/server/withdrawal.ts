@@ -8,10 +8,12 @@
  * 3. A server that has not run for as long as the fabric states judges nobody: it heard nobody because it was away.
  */
 import type { Host } from '#contract/model.ts';
+import type { Kind } from '#contract/watch.ts';
 import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import type { ReadTx, Store } from '#store/port.ts';
 import { fabricsOf } from './services/fabric.ts';
 import type { FabricReports } from './services/fabric-reports.ts';
+import { hasMoved } from './services/moved.ts';
 import { topologyOf } from './services/topology.ts';
 
 export interface Member {
@@ -29,7 +31,7 @@ export interface LinkTerms {
 
 /** What a host said of others is believed for so long at least: agents speak every 10 s when nothing happens. */
 const believedMs = 30_000;
-const mostChanges = 1000;
+const placing: ReadonlySet<Kind> = new Set(['host', 'topology']);
 
 /** Those of one link that nobody reaches. Undefined: the server has not run for long enough to say. */
 export function lostMembers(
@@ -96,7 +98,9 @@ export class WithdrawalLoop {
   async round(): Promise<string[]> {
     const { store, log } = this.#options;
     const idle = store.read((tx) => {
-      this.#known = { ...(this.#unmoved(tx) ?? standings(tx)), revision: tx.revision };
+      const known = this.#known;
+      const same = known !== undefined && !hasMoved(store, known.revision, placing);
+      this.#known = { ...(same ? known : standings(tx)), revision: tx.revision };
       return this.#changes(tx, this.#known).length === 0;
     });
     if (idle || this.#stopped) return [];
@@ -112,14 +116,6 @@ export class WithdrawalLoop {
       else log.info({ host: host.name }, 'the host is routed to again');
     }
     return changed.map(({ host }) => host.name);
-  }
-
-  /** What was known, unless hosts or topology changed since: endpoints come and go without a look at any host. */
-  #unmoved(tx: ReadTx): Standings | undefined {
-    if (this.#known === undefined || this.#known.revision === tx.revision) return this.#known;
-    const changes = this.#options.store.changesSince(this.#known.revision, mostChanges);
-    if (changes === 'compacted' || changes.length >= mostChanges) return undefined;
-    return changes.some(({ kind }) => kind === 'host' || kind === 'topology') ? undefined : this.#known;
   }
 
   #changes(tx: ReadTx, { links, marked }: Standings = standings(tx)): { host: Host; lost: boolean }[] {

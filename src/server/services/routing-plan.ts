@@ -1,12 +1,14 @@
 /** The routes of what is stored: of a whole plan, and which devices have one to a new range. */
 import type { Host } from '#contract/model.ts';
 import { routingInput } from '#contract/routing.ts';
+import type { Kind } from '#contract/watch.ts';
 import { type Cidr, containsAddress, firstAddress } from '#core/address/index.ts';
 import { planRouting } from '#core/routing/index.ts';
 import type { DeviceRouting, RoutingInput, RoutingPlan } from '#core/routing/model.ts';
 import type { ReadTx, Store } from '#store/port.ts';
 import { fabricsOf } from './fabric.ts';
 import type { FabricReports } from './fabric-reports.ts';
+import { hasMoved } from './moved.ts';
 import { type Carrier, routeWaits } from './route-waits.ts';
 import { topologyOf } from './topology.ts';
 
@@ -34,6 +36,8 @@ export function confirmedRevision(tx: ReadTx, device: string): number | null {
   return (tx.get(deviceKind, device) as Confirmed | undefined)?.revision ?? null;
 }
 
+const routed: ReadonlySet<Kind> = new Set(['host', 'network', 'topology']);
+
 export class RoutingPlans {
   readonly #store: Store;
   readonly #reports: FabricReports;
@@ -44,10 +48,12 @@ export class RoutingPlans {
     this.#reports = reports;
   }
 
-  /** The one of the newest revision is remembered; a transaction, which may have changed anything, makes its own. */
+  /** The newest one is remembered while neither hosts nor topology change; a transaction, which may have changed anything, makes its own. */
   of(tx: ReadTx): Planned {
     if (tx.revision !== this.#store.position().revision) return planned(tx);
-    if (this.#newest?.revision !== tx.revision) this.#newest = { ...planned(tx), revision: tx.revision };
+    const known = this.#newest;
+    const same = known !== undefined && !hasMoved(this.#store, known.revision, routed);
+    this.#newest = { ...(same ? known : planned(tx)), revision: tx.revision };
     return this.#newest;
   }
 
