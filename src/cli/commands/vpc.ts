@@ -72,7 +72,6 @@ function planText(item: Plan, headers: boolean, changesOnly: boolean): string {
         ]
       : []),
     ...(headers ? checks : []),
-    ...(headers ? [problemsText(item.problems)] : []),
   ].join('');
 }
 
