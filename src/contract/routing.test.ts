@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { formatAddress, formatCidr } from '#core/address/index.ts';
-import { readTopology } from '#core/plan/topology/index.ts';
+import { planTopology, readTopology } from '#core/plan/topology/index.ts';
+import { exportDevice } from '#core/routing/export/index.ts';
+import { planRouting } from '#core/routing/index.ts';
 import { Device, Fabric, HostUplink } from './fabric.ts';
 import { Host, Network, Topology } from './model.ts';
 import {
@@ -306,3 +308,149 @@ it('what was read of a host is not read again', () => {
 function v4address(n: number) {
   return readUplink({ device: 'x', addresses: [`10.0.${n >> 8}.${n & 255}`], link: null }).addresses[0]!;
 }
+
+describe('whatever is written in place of a part of a good file', () => {
+  const site = {
+    networks: [{ name: 'v4', cidr: '10.0.0.0/8', layout: '8/8/4/4' }],
+    topologies: [
+      {
+        name: 'dc',
+        fabric: {
+          kind: 'bgp',
+          daemon: 'frr',
+          hostAsn: 65100,
+          hostAsnPerHost: false,
+          holdSeconds: 9,
+          gracefulRestartSeconds: 0,
+          bfd: { intervalMs: 300, multiplier: 3 },
+          ttlSecurity: true,
+          passwordFile: '/etc/romana/bgp-password',
+          maxPrefixes: 5,
+          communities: ['65001:100', '65001:1:2'],
+          ecmp: 4,
+          accept: ['192.0.2.0/24'],
+          unnumbered: false,
+          aggregate: false,
+        },
+        devices: [{ name: 'spine', platform: 'frr', asn: 65000, addresses: ['192.168.255.1'], budget: 9 }],
+        map: [
+          {
+            name: 'r1',
+            devices: [
+              {
+                name: 'leaf',
+                asn: 65001,
+                routerId: '192.0.2.1',
+                routeReflector: false,
+                addresses: ['192.168.1.1', 'fd00:1::1'],
+                uplinks: [{ device: 'spine', local: ['172.16.0.2'], remote: ['172.16.0.1'] }],
+              },
+            ],
+            hosts: [
+              {
+                name: 'h1',
+                ip: '192.168.1.9',
+                asn: 65200,
+                uplinks: [{ device: 'leaf', addresses: ['192.168.1.10'], link: 'eth0' }],
+              },
+            ],
+          },
+          { name: 'r2', fabric: { kind: 'l2', withdrawAfterSeconds: 3, observers: 2 } },
+          {
+            name: 'r3',
+            fabric: {
+              kind: 'vpc',
+              region: 'eu-west-1',
+              vpc: 'vpc-1',
+              routeTables: ['rtb-1'],
+              peerings: [{ group: 'r2', connection: 'tgw-1' }],
+            },
+          },
+        ],
+      },
+    ],
+  };
+  const places = (value: unknown, path: (string | number)[] = []): (string | number)[][] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, inner]) => {
+          const at = [...path, Array.isArray(value) ? Number(key) : key];
+          return [at, ...places(inner, at)];
+        })
+      : [];
+  const put = (value: unknown, [first, ...rest]: (string | number)[], to: unknown): unknown => {
+    if (first === undefined) return to;
+    if (Array.isArray(value))
+      return value.map((one, i) => (i === first ? put(one, rest, to) : (one as unknown)));
+    const object = value as Record<string, unknown>;
+    return { ...object, [first]: put(object[first], rest, to) };
+  };
+  const odd = fc.oneof(
+    fc.anything({ maxDepth: 1 }),
+    fc.constantFrom(null, [], {}, '', 'x', 0, -1, 1.5, 65_000, 65_001, 4_294_967_295, 2 ** 53, true, false),
+    fc.constantFrom(
+      'l2',
+      'l3-static',
+      'bgp',
+      'leaf',
+      'spine',
+      'bird',
+      'exabgp',
+      '192.168.1.9',
+      '::1',
+      '0.0.0.0/0',
+    ),
+  );
+  const all = places(site);
+
+  it('is refused, or can be stored, routed and exported', () => {
+    assert.ok(all.length > 60);
+    let kept = 0;
+    fc.assert(
+      fc.property(fc.constantFrom(...all), odd, (path, value) => {
+        const { file, issues } = readTopology(put(site, path, value));
+        if (issues.length > 0 || planTopology(file).issues.length > 0) return;
+        kept++;
+        const [top] = file.topologies ?? [];
+        const groups = top?.groups ?? [];
+        const tree = Topology.parse({
+          name: top?.name,
+          ...(top?.fabric === undefined ? {} : { fabric: Fabric.parse(storedFabric(top.fabric)) }),
+          devices: (top?.devices ?? []).map((one) => Device.parse(storedDevice(one))),
+          groups: groups.map(({ name, fabric, devices = [] }) => ({
+            name,
+            ...(fabric === undefined ? {} : { fabric: storedFabric(fabric) }),
+            devices: devices.map(storedDevice),
+          })),
+          aggregates: [{ path: 'r1', network: 'v4', cidr: '10.0.0.0/10', leaf: true }],
+          revision: 1,
+        });
+        const hosts = groups.flatMap((group) =>
+          group.hosts.map(({ name, addresses, asn, uplinks = [] }) =>
+            host(name, [['v4', 1, '10.1.0.0/16']], {
+              addresses: [...addresses],
+              group: group.name,
+              ...(asn === undefined ? {} : { asn }),
+              uplinks: uplinks.map(storedUplink),
+            }),
+          ),
+        );
+        const plan = planRouting(routingInput({ topology: tree, networks: [v4], hosts }));
+        for (const name of plan.hosts) assert.ok(plan.host(name));
+        for (const name of plan.devices) {
+          const routing = plan.device(name)!;
+          for (const format of [
+            'json',
+            'frr',
+            'cisco-ios',
+            'arista-eos',
+            'juniper-junos',
+            'iproute2',
+          ] as const)
+            assert.ok(exportDevice(routing, format).length > 0);
+        }
+      }),
+      { numRuns: 400 },
+    );
+    assert.ok(kept > 20);
+  });
+});
