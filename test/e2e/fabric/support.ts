@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { BgpSession, Endpoint } from '#contract/model.ts';
 import type { Lab } from '#lab/harness.ts';
-import { addressOf, counted, countIn, eventually, routesOf, startStream } from '../faults/support.ts';
+import { addressOf, counted, countIn, eventually, startStream } from '../faults/support.ts';
 
 export const families = [4, 6] as const;
 
@@ -78,11 +78,32 @@ export function established(lab: Lab, host: string, peers: number): Promise<void
   );
 }
 
-/** The routes of a namespace that lie in Romana's networks, without what a kernel numbers anew. */
+/** The routes of a namespace that lie in Romana's networks, one a line, without what a kernel numbers anew. */
 export async function romanaRoutes(lab: Lab, namespace: string): Promise<string[]> {
-  return (await routesOf(lab, namespace))
-    .split('\n')
-    .map((line) => line.replace(/ nhid \d+/, '').trim())
+  const answers = await Promise.all(
+    ['-4', '-6'].map((family) => lab.exec(namespace, ['ip', '-o', family, 'route', 'show'])),
+  );
+  return answers
+    .flatMap(({ stdout }) => stdout.split('\n'))
+    .map((line) =>
+      line
+        .replace(/ nhid \d+/, '')
+        .replaceAll(/[\\\s]+/g, ' ')
+        .trim(),
+    )
     .filter((line) => /^(blackhole |unreachable )?(10\.|fd10:)/.test(line))
     .sort();
+}
+
+/** A switch that is there and does nothing any more: no carrier is lost, nobody is told. */
+export async function killSilently(lab: Lab, name: string): Promise<void> {
+  const text = `table inet dead {
+    chain in { type filter hook prerouting priority -450; policy drop; iifname "lo" accept; }
+    chain out { type filter hook output priority -450; policy drop; oifname "lo" accept; }
+  }\n`;
+  await lab.exec(name, ['nft', '-f', '-'], { stdin: text });
+}
+
+export async function revive(lab: Lab, name: string): Promise<void> {
+  await lab.exec(name, ['nft', 'delete', 'table', 'inet', 'dead']);
 }
