@@ -10,7 +10,7 @@ const linkPattern = z
   .regex(/^[A-Za-z0-9_.-]{1,15}\*?$/, 'a link name, or a beginning of one followed by *, such as tap*');
 const absolute = z.string().regex(/^\//, 'an absolute path');
 
-const AgentConfig = z.strictObject({
+export const AgentConfig = z.strictObject({
   host: name.describe('Name of this host at the control plane'),
   server: z.string().describe('https://ADDRESS:PORT of the control plane'),
   ca: z.string().optional().describe('Certificate authority of the control plane, PEM'),
