@@ -121,8 +121,10 @@ export function addVpcCommands(program: Command, world: World): void {
       );
     else if (format !== 'table') world.out(await dump(answer, format));
     else if (answer.items.length === 0) world.err(noneText);
-    else
+    else {
       world.out(answer.items.map((item) => planText(item, headers, changesOnly)).join(headers ? '\n' : ''));
+      for (const { problems } of answer.items) world.err(problemsText(problems));
+    }
   });
   const status = vpc
     .command('status')
