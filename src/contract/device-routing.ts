@@ -11,7 +11,7 @@ const kinds = ['l2', 'l3-static', 'bgp', 'vpc'] as const;
 const why = z
   .discriminatedUnion('kind', [
     z.object({ kind: z.literal('own') }),
-    z.object({ kind: z.enum(['host', 'granted', 'withdrawn']), host: z.string() }),
+    z.object({ kind: z.enum(['host', 'address', 'granted', 'withdrawn']), host: z.string() }),
     z.object({ kind: z.literal('group'), topology: z.string(), path: z.string() }),
     z.object({ kind: z.literal('network'), network: z.string() }),
   ])

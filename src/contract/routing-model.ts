@@ -41,6 +41,7 @@ export const RouteWhy = z
     z.object({ kind: z.literal('granted'), host: z.string() }),
     z.object({ kind: z.literal('group'), topology: z.string(), path: z.string() }),
     z.object({ kind: z.literal('network'), network: z.string() }),
+    z.object({ kind: z.literal('address'), host: z.string() }),
     z.object({ kind: z.literal('withdrawn'), host: z.string() }),
   ])
   .meta({ id: 'RouteWhy' });

@@ -60,6 +60,10 @@ export type Why =
       readonly kind: 'own';
     } /* the host's own range, or the device's own aggregate: what nobody has is dropped here */
   | { readonly kind: 'host'; readonly host: string }
+  | {
+      readonly kind: 'address';
+      readonly host: string;
+    } /* the host's own, announced to outlive one of its links */
   | { readonly kind: 'granted'; readonly host: string }
   | { readonly kind: 'group'; readonly topology: string; readonly path: string }
   | { readonly kind: 'network'; readonly network: string }

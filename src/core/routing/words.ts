@@ -10,6 +10,8 @@ export function whyText(why: Why, where: 'host' | 'device'): string {
         : 'its own part: what nobody below has is dropped';
     case 'host':
       return `range of host ${why.host}`;
+    case 'address':
+      return `own address of host ${why.host}`;
     case 'granted':
       return `granted to host ${why.host}`;
     case 'group': {

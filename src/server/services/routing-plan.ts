@@ -15,15 +15,22 @@ import { topologyOf } from './topology.ts';
 export interface Planned {
   readonly input: RoutingInput;
   readonly plan: RoutingPlan;
+  /** Revision of the last change of what is in it: no endpoint's, so that what is exported twice is the same text. */
+  readonly stated: number;
 }
 
 export function planned(tx: ReadTx): Planned {
+  const [topology, networks, hosts] = [topologyOf(tx), tx.list('network'), tx.list('host')];
   const input = routingInput({
-    topology: topologyOf(tx),
-    networks: tx.list('network').map(({ value }) => value),
-    hosts: tx.list('host').map(({ value }) => value),
+    topology,
+    networks: networks.map(({ value }) => value),
+    hosts: hosts.map(({ value }) => value),
   });
-  return { input, plan: planRouting(input) };
+  const stated = [...networks, ...hosts].reduce(
+    (last, row) => Math.max(last, row.revision),
+    topology.revision,
+  );
+  return { input, plan: planRouting(input), stated };
 }
 
 /** What a device was confirmed to have, by its name; so the tables of a VPC. */

@@ -47,9 +47,9 @@ export function routingServices(
       }),
     routeExport: async (_, { params, query }) =>
       store.read((tx) => {
-        const routing = mustDevice(plans.of(tx).plan, params.device);
+        const { plan, stated: revision } = plans.of(tx);
+        const routing = mustDevice(plan, params.device);
         const { device } = routing;
-        const { revision } = tx;
         const format = query.format ?? device.platform;
         const routes = routing.routes.length;
         return {
