@@ -22,7 +22,7 @@ import type { Kernel } from '#agent/reconciler.ts';
 import type { Speaker } from '#agent/speaker.ts';
 import { wiredOf } from '#agent/testing.ts';
 import { View } from '#agent/view.ts';
-import { formatAddress, formatCidr } from '#core/address/index.ts';
+import { type Address, formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { PolicyModel } from '#core/policy/index.ts';
 import type { Log, Timers } from '#core/ports.ts';
@@ -42,6 +42,8 @@ export interface HostDeps {
   readonly server: SimServer;
   /** Something that must never happen. */
   readonly anomaly: (what: string) => void;
+  /** Whether the machine with this underlay address answers on the link of this host. */
+  readonly answers: (host: SimHost, address: string) => boolean;
   /** After the rules were written: the model from which they came, in this agent's view. */
   readonly onRules: (host: SimHost, model: PolicyModel) => void;
 }
@@ -115,6 +117,7 @@ export class SimHost {
       heartbeatMs: 15_000,
       kernel: this.#kernel(life),
       speaker: () => this.#speaker(life),
+      peerProbe: { send: (addresses) => this.#effect(life, async () => this.#ask(addresses)) },
       controlPlane: this.#controlPlane(life),
       files: this.#stateFiles(life),
       journal: { dir: '/journal', fs: this.#journalFs(life) },
@@ -182,6 +185,11 @@ export class SimHost {
     this.fuse = Number.POSITIVE_INFINITY;
     this.#deps.sim.note(`${this.name} died`);
     for (const callback of life.onDeath) callback();
+  }
+
+  #ask(addresses: readonly Address[]): void {
+    for (const text of addresses.map(formatAddress))
+      this.kernel.setNeighbour(text, this.#deps.answers(this, text) ? 'reachable' : 'failed');
   }
 
   #timers(life: Life): Timers {

@@ -6,9 +6,11 @@ import type { HostReport, HostReportAnswer } from '#contract/model.ts';
 import { operations } from '#contract/operations.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Caller } from '#server/caller.ts';
+import { FabricReports } from '#server/services/fabric-reports.ts';
 import { createServices, type Services } from '#server/services/index.ts';
 import { silentLog } from '#server/testing.ts';
 import { WatchHub } from '#server/watch/hub.ts';
+import { WithdrawalLoop } from '#server/withdrawal.ts';
 import type { Store } from '#store/port.ts';
 import { openSqliteStore } from '#store/sqlite/index.ts';
 import type { Seeded, Simulator } from './simulator.ts';
@@ -17,6 +19,7 @@ interface Running {
   readonly store: Store;
   readonly services: Services;
   readonly hub: WatchHub;
+  readonly withdrawal: WithdrawalLoop;
 }
 
 export class SimServer {
@@ -44,6 +47,7 @@ export class SimServer {
     store.onCommit(() => {
       if (this.#running?.store === store) this.onCommit();
     });
+    const fabric = new FabricReports();
     const services = createServices({
       store,
       clock,
@@ -51,11 +55,16 @@ export class SimServer {
       random: this.#random,
       log: silentLog,
       version: 'simulation',
+      fabric,
     });
-    this.#running = { store, services, hub: new WatchHub({ store, clock, timers: this.#sim }) };
+    const timers = this.#sim;
+    const withdrawal = new WithdrawalLoop({ store, clock, timers, log: silentLog, reports: fabric });
+    withdrawal.start();
+    this.#running = { store, services, hub: new WatchHub({ store, clock, timers }), withdrawal };
   }
 
   stop(): void {
+    this.#running?.withdrawal.stop();
     this.#running?.hub.close();
     this.#running?.store.close();
     this.#running = null;

@@ -16,6 +16,8 @@ export class World {
   readonly network: SimNetwork;
   readonly server: SimServer;
   readonly hosts = new Map<string, SimHost>();
+  /** Hosts that answer nobody on their link. */
+  readonly mute = new Set<string>();
   /** What must never be, seen while it ran. */
   readonly anomalies: string[] = [];
   /** Pairs of addresses that were asked of a rules table. */
@@ -52,6 +54,7 @@ export class World {
       network: this.network,
       server: this.server,
       anomaly: (what) => this.anomaly(what),
+      answers: (from, address) => this.#answers(from, address),
       onRules: (where, model) => this.#checkTable(where, model),
     });
     this.hosts.set(name, host);
@@ -65,6 +68,12 @@ export class World {
   /** An operator's call; lost calls and answers are errors `timeout`. */
   admin<T>(work: () => Promise<T>): Promise<T> {
     return this.network.request('operator', work, false);
+  }
+
+  #answers(from: SimHost, address: string): boolean {
+    const names = [...this.hosts.keys()];
+    const owner = names.find((_, n) => underlayOf(n + 1).some((own) => own.startsWith(`${address}/`)));
+    return owner !== undefined && !this.mute.has(owner) && !this.mute.has(from.name);
   }
 
   /** The id of a deleted tenant has a new owner only when no host judges by the old one, nor could after a crash. */
