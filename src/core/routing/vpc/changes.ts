@@ -2,7 +2,7 @@
  * The steps from a table as it is to its plan, in an order that a table can take. May import core/address.
  *
  * 1. At no step has the table more routes of ours than its limit, unless it began with more; then it only shrinks.
- * 2. A route is added before those that it takes the place of are removed, as long as there is room for one more.
+ * 2. A route is added before those that it takes the place of are removed, where the table has room for one more before and after.
  */
 import { type Cidr, compareCidr, containsCidr, formatCidr } from '../../address/index.ts';
 import type { VpcRoute, VpcTable, VpcTablePlan, VpcTableRoute } from './model.ts';
@@ -38,27 +38,56 @@ function removal({ cidr, target }: VpcTableRoute): VpcChange[] {
   return cidr === null ? [] : [{ action: 'delete', cidr, from: target }];
 }
 
+/** Routes that take each other's place. */
+interface Turn {
+  readonly top: Cidr;
+  readonly fresh: VpcRoute[];
+  readonly stale: VpcTableRoute[];
+}
+
+function turnsOf(fresh: readonly VpcRoute[], stale: readonly VpcTableRoute[]): Turn[] {
+  const all = [
+    ...fresh.map((route) => ({ cidr: route.cidr, route, old: null })),
+    ...stale.flatMap((old) => (old.cidr === null ? [] : [{ cidr: old.cidr, route: null, old }])),
+  ].sort((a, b) => compareCidr(a.cidr, b.cidr));
+  const turns: Turn[] = [];
+  for (const { cidr, route, old } of all) {
+    let turn = turns.at(-1);
+    if (turn === undefined || !containsCidr(turn.top, cidr))
+      turns.push((turn = { top: cidr, fresh: [], stale: [] }));
+    if (route !== null) turn.fresh.push(route);
+    if (old !== null) turn.stale.push(old);
+  }
+  // those that make room come first
+  return turns.sort(
+    (a, b) =>
+      a.fresh.length - a.stale.length - (b.fresh.length - b.stale.length) || compareCidr(a.top, b.top),
+  );
+}
+
 /** `room`: routes that can be added before one is removed. */
 function ordered(fresh: readonly VpcRoute[], stale: readonly VpcTableRoute[], room: number): VpcChange[] {
   const changes: VpcChange[] = [];
-  const added: Cidr[] = [];
-  let left = stale;
   let free = room;
-  // the widest first: it covers the most of what is to be removed
-  for (const route of fresh.toSorted(
-    (a, b) => a.cidr.length - b.cidr.length || compareCidr(a.cidr, b.cidr),
-  )) {
-    while (free < 1 && left.length > 0) {
-      const covered = left.find(({ cidr }) => cidr !== null && added.some((one) => containsCidr(one, cidr)));
-      const victim = covered ?? left[0];
-      if (victim === undefined) break;
-      left = left.filter((one) => one !== victim);
-      changes.push(...removal(victim));
-      free += 1;
+  for (const turn of turnsOf(fresh, stale)) {
+    let left: readonly VpcTableRoute[] = turn.stale;
+    const added: Cidr[] = [];
+    for (const route of turn.fresh) {
+      if (free < 1) {
+        const victim =
+          left.find(({ cidr }) => cidr !== null && added.some((one) => containsCidr(one, cidr))) ?? left[0];
+        left = left.filter((one) => one !== victim);
+        if (victim !== undefined) {
+          changes.push(...removal(victim));
+          free += 1;
+        }
+      }
+      changes.push({ action: 'create', cidr: route.cidr, to: route.target });
+      added.push(route.cidr);
+      free -= 1;
     }
-    changes.push({ action: 'create', cidr: route.cidr, to: route.target });
-    added.push(route.cidr);
-    free -= 1;
+    changes.push(...left.flatMap(removal));
+    free += left.length;
   }
-  return changes.concat(left.flatMap(removal));
+  return changes;
 }

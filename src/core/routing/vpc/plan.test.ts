@@ -321,8 +321,8 @@ test('routes of others stay: in the way, inside, beside, propagated; ours of ear
   const [planned] = plan.tables;
   assert.ok(planned !== undefined);
   assert.deepEqual(changesOf(table, planned), [
-    { action: 'create', cidr: two, to: 'eni-z0-h02' },
     { action: 'delete', cidr: gone, from: 'eni-gone' },
+    { action: 'create', cidr: two, to: 'eni-z0-h02' },
   ]);
   assert.deepEqual(
     plan.problems.map(({ code }) => code),
