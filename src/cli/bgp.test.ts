@@ -41,6 +41,7 @@ const item = (host: string, more: Partial<BgpHost> = {}): BgpHost => ({
   group: null,
   daemon: 'bird',
   seenAt: 't',
+  ageSeconds: 9,
   report,
   ...more,
 });
@@ -69,6 +70,11 @@ test('a line for each session; hosts that are silent, or whose daemon is, have t
   assert.match(out, /^h4 .* active +- +3 +1 +refused$/m);
   assert.match(out, /^h5 +bird 2\.17 +- +- +- +no session$/m);
   assert.match(out, /\n\nhost h4: Old\.\n$/);
+  const late = await invoke(
+    ['bgp', 'status', ...access],
+    answering({ items: [item('h1', { ageSeconds: 125 })] }),
+  );
+  assert.match(late.out, /^host h1: told 2m5s ago; its agent has been silent since\.$/m);
 });
 
 test('one host: asked for by name; json is the answer as it is; -q names hosts', async () => {

@@ -84,7 +84,9 @@ export const IpamUsage = z
           network: z.string(),
           reason: z.enum(['retiring', 'pending', 'fenced']),
           what: z.string().describe('The ids that are not free or not usable yet'),
-          hosts: z.array(z.string()).describe('Hosts that are waited for; "switches": an operator'),
+          hosts: z
+            .array(z.string())
+            .describe('Hosts that are waited for, and who else has to have the route (see HostReservation)'),
         }),
       )
       .optional()

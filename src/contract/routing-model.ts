@@ -14,6 +14,7 @@ export const BgpHost = z
       .nullable()
       .describe('As its group says; null: no group of it says that it runs one'),
     seenAt: z.string().nullable().describe('When its agent last told of it'),
+    ageSeconds: z.int().nullable().describe('How long ago that is'),
     report: BgpReport.nullable().describe('Null: its agent has told nothing yet'),
   })
   .meta({ id: 'BgpHost' });

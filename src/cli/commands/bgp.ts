@@ -7,6 +7,8 @@ import type { World } from '../world.ts';
 import { type ClientOptions, group, withClient, withServer } from './common.ts';
 
 const titles = ['HOST', 'DAEMON', 'PEER', 'NEIGHBOUR', 'AS', 'STATE', 'SINCE', 'IN', 'OUT', 'LAST ERROR'];
+/** Agents speak every 10 s. */
+const lateSeconds = 60;
 type Row = (string | number | null)[];
 
 function rowsOf({ host, daemon, report }: BgpHost): Row[] {
@@ -47,9 +49,12 @@ export function span(seconds: number): string {
 
 /** What the table has no column for: why a daemon that answers is not as it should be, and who has said nothing. */
 function remarks(items: readonly BgpHost[]): string {
-  const problems = items.flatMap(({ host, report }) =>
-    report?.up === true && report.problem !== null ? [`host ${host}: ${report.problem}\n`] : [],
-  );
+  const problems = items.flatMap(({ host, report, ageSeconds }) => [
+    ...(report?.up === true && report.problem !== null ? [`host ${host}: ${report.problem}\n`] : []),
+    ...(report !== null && (ageSeconds ?? 0) > lateSeconds
+      ? [`host ${host}: told ${span(ageSeconds ?? 0)} ago; its agent has been silent since.\n`]
+      : []),
+  ]);
   return problems.length === 0 ? '' : `\n${problems.join('')}`;
 }
 

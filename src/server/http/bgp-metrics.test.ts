@@ -19,6 +19,7 @@ const one = (host: string, more: Partial<NonNullable<BgpHost['report']>>): BgpHo
   group: null,
   daemon: 'bird',
   seenAt: 't',
+  ageSeconds: 1,
   report: {
     daemon: 'bird',
     up: true,
@@ -40,7 +41,14 @@ test('sessions are counted by host and state; a host or state that is gone leave
   });
   const lines = async () =>
     (await registry.metrics()).split('\n').filter((line) => line.startsWith('romana'));
-  const silent: BgpHost = { host: 'h3', group: null, daemon: 'frr', seenAt: null, report: null };
+  const silent: BgpHost = {
+    host: 'h3',
+    group: null,
+    daemon: 'frr',
+    seenAt: null,
+    ageSeconds: null,
+    report: null,
+  };
   hosts = [one('h1', {}), one('h2', { up: false, sessions: [{ ...session, state: 'idle' }] }), silent];
   assert.deepEqual(await lines(), [
     'romana_server_bgp_sessions{host="h1",state="established"} 2',

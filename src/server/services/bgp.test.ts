@@ -52,6 +52,10 @@ test('hosts without BGP are not listed; one that tells of a speaker is, with wha
   await agentReport(w.services, 'h1', { bgp: later });
   const [one, ...others] = await shown(w);
   assert.deepEqual([one?.host, one?.daemon, one?.report, others], ['h1', null, later, []]);
+  w.clock.time += 90_000;
+  assert.equal((await shown(w))[0]?.ageSeconds, 90);
+  w.clock.time -= 100_000;
+  assert.equal((await shown(w))[0]?.ageSeconds, 0, 'the clock was set back');
   assert.deepEqual(await shown(w, 'h2'), []);
   await assert.rejects(shown(w, 'nobody'), { code: 'not_found' });
 });
@@ -68,7 +72,7 @@ test('a host of a bgp group is listed before it ever reports, with the daemon th
   };
   await w.store.transaction('test', (tx) => tx.put('topology', '', { groups: [], aggregates: [], fabric }));
   assert.deepEqual(await shown(w), [
-    { host: 'h1', group: null, daemon: 'gobgp', seenAt: null, report: null },
+    { host: 'h1', group: null, daemon: 'gobgp', seenAt: null, ageSeconds: null, report: null },
   ]);
 });
 

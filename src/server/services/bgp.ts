@@ -7,7 +7,7 @@ import { type Context, must } from './shared.ts';
 import { topologyOf } from './topology.ts';
 import type { Services } from './types.ts';
 
-export function bgpServices({ store }: Context, reports: FabricReports): Pick<Services, 'bgpStatus'> {
+export function bgpServices({ store, clock }: Context, reports: FabricReports): Pick<Services, 'bgpStatus'> {
   return {
     bgpStatus: async (_, { query }) =>
       store.read((tx) => {
@@ -23,9 +23,10 @@ export function bgpServices({ store }: Context, reports: FabricReports): Pick<Se
             if (stated === undefined && said === undefined) return [];
             const { name, group } = host;
             const daemon = (stated?.fabric as BgpFabric | undefined)?.daemon ?? null;
-            return [
-              { host: name, group, daemon, seenAt: said?.seenAt ?? null, report: said?.report ?? null },
-            ];
+            const { seenAt = null, report = null } = said ?? {};
+            const ageMs = seenAt === null ? null : clock.now() - Date.parse(seenAt);
+            const ageSeconds = ageMs === null ? null : Math.max(0, Math.floor(ageMs / 1000));
+            return [{ host: name, group, daemon, seenAt, ageSeconds, report }];
           }),
         };
       }),
