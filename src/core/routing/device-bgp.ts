@@ -11,10 +11,11 @@ import { isTop, type Tables } from './device.ts';
 import type { BgpFabric } from './fabric.ts';
 import { announcedBy } from './host-bgp.ts';
 import type { BgpNeighbour, DeviceBgpIntent, PlannedRoute } from './model.ts';
+import type { DeviceNode, Site } from './nodes.ts';
 import type { Reaches } from './reach.ts';
 import { byName, ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import { type DeviceNode, insideAny, type Site } from './site.ts';
+import { insideAny } from './site.ts';
 
 /** Exactly `exact`, and everything inside `within`. */
 interface Filter {

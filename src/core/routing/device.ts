@@ -3,10 +3,12 @@ import { type Cidr, compareCidr, equalCidr, type Family, formatCidr } from '../a
 import type { FabricKind } from './fabric.ts';
 import { Lookup } from './lookup.ts';
 import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
+import type { DeviceLink, DeviceNode, GroupNode, HostNode, Site } from './nodes.ts';
 import { hopsOf, type Item, isBelow, type Reaches } from './reach.ts';
 import { fewest, hopSet, sortedProblems } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import { type DeviceLink, type DeviceNode, ownAggregates, type Site } from './site.ts';
+import { ownAggregates } from './site.ts';
+import { serving } from './site-groups.ts';
 
 export interface DeviceTable {
   /** What it answers for; dropped where nothing more specific is known. */
@@ -47,9 +49,10 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   const problems = site.problems.filter(({ about }) => about === device.name);
   const reached: PlannedRoute[] = [];
   const down: Known[] = [];
-  const missed: { cidr: Cidr; why: PlannedRoute['why'] }[] = [];
+  const missed: Pick<Item, 'cidr' | 'why' | 'by'>[] = [];
+  const hops = cachedHops(site, device);
   for (const item of items) {
-    const nextHops = item.by === null || item.by.has(device) ? hopsOf(site, device, item) : [];
+    const nextHops = item.by === null || item.by.has(device) ? hops(item) : [];
     if (nextHops.length === 0) {
       missed.push(item);
       continue;
@@ -70,7 +73,7 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
       : ownAggregates(site, group).filter((cidr) => forwarded.cover(cidr)?.cidr.length !== cidr.length);
   const networks = top && device.bgp === null ? [] : networksAbove(site, device);
   for (const { cidr, holder } of site.grants) {
-    if (!isBelow(group, holder)) missed.push({ cidr, why: { kind: 'granted', host: holder.name } });
+    if (!isBelow(group, holder)) missed.push({ cidr, why: { kind: 'granted', host: holder.name }, by: null });
   }
   const drops = own.map((cidr) => ({ cidr }));
   const here = new Lookup<{ readonly cidr: Cidr }>([...reached, ...drops]);
@@ -86,9 +89,16 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
         message: `Device ${device.name} has no way to ${formatCidr(cidr)}: neither a link to its host nor a device above.`,
       });
   };
-  for (const { cidr, why } of missed) {
-    const cover = here.cover(cidr);
-    if (cover !== undefined && forwarded.cover(cidr)?.cidr.length !== cidr.length) addUp(cidr, why);
+  for (const { cidr, why, by } of missed) {
+    if (here.cover(cidr) === undefined || forwarded.cover(cidr)?.cidr.length === cidr.length) continue;
+    addUp(cidr, why);
+    if (!top && by !== null && isOwnAs(device, by)) {
+      problems.push({
+        code: 'topology_invalid',
+        about: device.name,
+        message: `Device ${device.name} refuses ${formatCidr(cidr)} from above: it comes from its own AS ${device.device.asn}; give the devices of the group different AS numbers.`,
+      });
+    }
   }
   // What devices below need from above, this one must know before it can tell them.
   if (!top) {
@@ -102,6 +112,26 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
     }
   }
   return { own, down, up: [...up.values()], networks, problems: sortedProblems(problems) };
+}
+
+/** What all devices of a group below tell of goes one way, and there may be much of it. */
+function cachedHops(site: Site, device: DeviceNode): (item: Item) => readonly NextHop[] {
+  const known = new Map<GroupNode, { 4?: readonly NextHop[]; 6?: readonly NextHop[] }>();
+  return (item) => {
+    if ('host' in item.from || item.from.item.by !== null) return hopsOf(site, device, item);
+    const { group } = item.from;
+    let same = known.get(group);
+    if (same === undefined) known.set(group, (same = {}));
+    return (same[item.cidr.address.family] ??= hopsOf(site, device, item));
+  };
+}
+
+/** All that reach it have the AS number of this device, and what comes from above comes through another one. */
+function isOwnAs({ device, ups }: DeviceNode, by: ReadonlySet<DeviceNode>): boolean {
+  return (
+    [...by].every((other) => other.device.asn === device.asn) &&
+    ups.every(({ upper }) => upper.device.asn !== device.asn)
+  );
 }
 
 export function deviceRoutes({ own, down, up, networks }: DeviceTable): PlannedRoute[] {
@@ -127,12 +157,8 @@ function visitors(site: Site, device: DeviceNode): Known[] {
   });
 }
 
-function isServedBy({ group }: DeviceNode, host: DeviceNode['hosts'][number]['host']): boolean {
-  return host.places.some((place) => {
-    let at: typeof place | null = place;
-    while (at !== null && at.devices.length === 0) at = at.parent;
-    return at === group;
-  });
+function isServedBy({ group }: DeviceNode, { places }: HostNode): boolean {
+  return places.some((place) => serving(place) === group);
 }
 
 function isTold(site: Site, device: DeviceNode, { from, cidr }: Item): boolean {

@@ -1,9 +1,9 @@
 /** What a host's BGP speaker is to do. May import core/address. */
 import { type Cidr, compareCidr, formatAddress, hostRoute, makeAddress } from '../address/index.ts';
 import type { BgpIntent, BgpPeer, RoutingProblem } from './model.ts';
+import type { HostNode, Site } from './nodes.ts';
 import { byName, ofFamily } from './routes.ts';
 import { hostSessions } from './sessions.ts';
-import type { HostNode, Site } from './site.ts';
 
 /** Null: it speaks no BGP, or its AS number is not known yet. */
 export function hostIntent(site: Site, self: HostNode, problems: RoutingProblem[]): BgpIntent | null {

@@ -3,9 +3,10 @@ import { compareCidr, containsCidr, formatCidr, widthOf } from '../address/index
 import { hostIntent } from './host-bgp.ts';
 import { directRoutes, entryOver, type Link, sharedLink } from './links.ts';
 import type { HostRouting, NextHop, PlannedRoute, RoutingProblem } from './model.ts';
+import type { HostNode, Site } from './nodes.ts';
 import { fewest, hopSet, LINK_LOCAL, sortedProblems } from './routes.ts';
 import { hostSessions } from './sessions.ts';
-import { type HostNode, kindsOf, type Site } from './site.ts';
+import { kindsOf } from './site.ts';
 
 export function hostRouting(site: Site, self: HostNode, links: readonly Link[]): HostRouting {
   const gateways = gatewaysOf(self);

@@ -14,9 +14,10 @@ import {
   overlaps,
   subtract,
 } from '../address/index.ts';
+import { addressProblem } from './checks.ts';
 import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
+import type { GroupNode, HostNode, Site } from './nodes.ts';
 import { hopSet, ofFamily } from './routes.ts';
-import { addressProblem, type GroupNode, type HostNode, type Site } from './site.ts';
 
 export interface Member {
   readonly host: HostNode;

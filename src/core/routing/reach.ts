@@ -7,30 +7,26 @@
  */
 import { aggregate, type Cidr, type Family, hostRoute } from '../address/index.ts';
 import type { NextHop, Why } from './model.ts';
+import type { DeviceNode, GroupNode, HostLink, HostNode, Site } from './nodes.ts';
 import { hopSet, LINK_LOCAL, ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import {
-  type DeviceNode,
-  type GroupNode,
-  type HostLink,
-  type HostNode,
-  insideAny,
-  type Site,
-  serving,
-} from './site.ts';
+import { insideAny } from './site.ts';
+import { serving } from './site-groups.ts';
 
-export interface Item {
+/** What the groups above are told of. */
+export interface Told {
   readonly cidr: Cidr;
   readonly why: Why;
   /** Devices of the group that reach it; null: all of them. */
   readonly by: ReadonlySet<DeviceNode> | null;
-  readonly from: { readonly host: HostNode } | { readonly group: GroupNode; readonly item: Item };
+}
+/** A range directly below the group, by host or by group below. */
+export interface Item extends Told {
+  readonly from: { readonly host: HostNode } | { readonly group: GroupNode; readonly item: Told };
 }
 export interface Reach {
-  /** Ranges directly below the group, by host or by group below. */
   readonly items: readonly Item[];
-  /** What the groups above are told of. */
-  readonly told: readonly Item[];
+  readonly told: readonly Told[];
   /** The devices tell hosts' ranges upwards instead of the aggregates, and so do not answer for these. */
   readonly specific: boolean;
 }
@@ -52,7 +48,7 @@ function reachOf(site: Site, group: GroupNode, of: Reaches): Reach {
   for (const host of group.served) {
     if (host.fenced) continue;
     const by = { 4: reachedBy(site, group, host, 4), 6: reachedBy(site, group, host, 6) };
-    const add = (cidr: Cidr, kind: 'host' | 'granted'): void => {
+    const add = (cidr: Cidr, kind: 'host' | 'granted' | 'address'): void => {
       const devices = by[cidr.address.family];
       if (devices?.size !== 0)
         items.push({ cidr, why: { kind, host: host.name }, by: devices, from: { host } });
@@ -60,7 +56,7 @@ function reachOf(site: Site, group: GroupNode, of: Reaches): Reach {
     for (const cidr of rangesOf(site, host)) add(cidr, 'host');
     for (const cidr of host.granted) add(cidr, 'granted');
     if (host.bgp?.announceAddresses === true)
-      for (const address of host.host.addresses) add(hostRoute(address), 'host');
+      for (const address of host.host.addresses) add(hostRoute(address), 'address');
   }
   for (const below of group.below) {
     const cache = new Map<string, ReadonlySet<DeviceNode> | null>();
@@ -78,12 +74,9 @@ function reachOf(site: Site, group: GroupNode, of: Reaches): Reach {
   const aggregates = group.aggregates.map(({ cidr }) => cidr);
   const told = specific ? items : items.filter(({ cidr, by }) => by !== null || !insideAny(aggregates, cidr));
   const why: Why = { kind: 'group', topology: group.topology, path: group.path };
-  const own = specific
-    ? []
-    : aggregates.map((cidr): Item => ({ cidr, why, by: null, from: { group, item: NONE } }));
+  const own = specific ? [] : aggregates.map((cidr): Told => ({ cidr, why, by: null }));
   return { items, told: [...own, ...told], specific };
 }
-const NONE = {} as Item;
 
 /** By network, so that no range is wider than the aggregates that it lies in. */
 function rangesOf(site: Site, { host, own }: HostNode): readonly Cidr[] {
@@ -132,7 +125,7 @@ export function hostHops(site: Site, link: HostLink, family: Family): readonly N
 }
 
 /** How the device gets to what a group below tells of. */
-export function groupHops(device: DeviceNode, below: GroupNode, { cidr, by }: Item): readonly NextHop[] {
+export function groupHops(device: DeviceNode, below: GroupNode, { cidr, by }: Told): readonly NextHop[] {
   return hopSet(
     (device.downsTo.get(below) ?? []).flatMap(({ lower, lowerAddresses }): NextHop[] => {
       if (by !== null && !by.has(lower)) return [];

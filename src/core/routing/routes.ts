@@ -48,6 +48,17 @@ export function actionKey({ nextHops, why }: PlannedRoute): string {
   return nextHops.length === 1 ? hopKey(nextHops[0]!) : nextHops.map(hopKey).join();
 }
 
+/** Many routes share one list of next hops. */
+function actionKeys(): typeof actionKey {
+  const known = new Map<readonly NextHop[], string>();
+  return (route) => {
+    if (route.nextHops.length === 0) return actionKey(route);
+    let key = known.get(route.nextHops);
+    if (key === undefined) known.set(route.nextHops, (key = actionKey(route)));
+    return key;
+  };
+}
+
 /**
  * Forwards every address as `routes` do, in fewer routes: neighbours with the same next hops are joined, and what a wider route says
  * already is left out. Of two routes for one CIDR the first counts.
@@ -55,11 +66,12 @@ export function actionKey({ nextHops, why }: PlannedRoute): string {
 export function fewest(routes: readonly PlannedRoute[]): PlannedRoute[] {
   const byAction = new Map<string, PlannedRoute[]>();
   const seen = new Set<string>();
+  const keys = actionKeys();
   for (const route of routes) {
     const text = keyOf(route.cidr);
     if (seen.has(text)) continue;
     seen.add(text);
-    const key = actionKey(route);
+    const key = keys(route);
     const same = byAction.get(key);
     if (same === undefined) byAction.set(key, [route]);
     else same.push(route);
@@ -70,7 +82,7 @@ export function fewest(routes: readonly PlannedRoute[]): PlannedRoute[] {
     else joined.push(...join(same, seen));
   }
   joined.sort((a, b) => compareCidr(a.cidr, b.cidr));
-  return joined.length === 1 ? joined : withoutRepeated(joined);
+  return joined.length === 1 ? joined : withoutRepeated(joined, keys);
 }
 
 /** Halves become their whole, unless another route has just that CIDR. */
@@ -105,12 +117,12 @@ function keyOf({ address, length }: Cidr): string {
   return `${address.w0} ${address.w1} ${address.w2} ${address.w3} ${length} ${address.family}`;
 }
 
-function withoutRepeated(sorted: readonly PlannedRoute[]): PlannedRoute[] {
+function withoutRepeated(sorted: readonly PlannedRoute[], keys: typeof actionKey): PlannedRoute[] {
   const out: PlannedRoute[] = [];
   const open: { cidr: Cidr; key: string }[] = [];
   for (const route of sorted) {
     while (open.length > 0 && !containsCidr(open.at(-1)!.cidr, route.cidr)) open.pop();
-    const key = actionKey(route);
+    const key = keys(route);
     if (open.at(-1)?.key === key) continue;
     open.push({ cidr: route.cidr, key });
     out.push(route);

@@ -1,7 +1,7 @@
 /** Which BGP sessions there are, seen from neither side: both sides' configurations are made of these. May import core/address. */
 import type { Address, Family } from '../address/index.ts';
+import type { DeviceLink, HostLink, Site } from './nodes.ts';
 import { ofFamily } from './routes.ts';
-import type { DeviceLink, HostLink, Site } from './site.ts';
 
 /** One of each family over addresses, or one of both over link-local addresses (both null). */
 export interface Session {
