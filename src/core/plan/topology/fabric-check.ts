@@ -22,7 +22,11 @@ export function checkFabric(
     collect(r, topology, devices, fabrics);
     for (const group of [topology, ...below(topology.groups)]) checkPeerings(r, group, topology, fabrics);
   }
-  for (const served of devices.values()) checkDevice(r, served, devices);
+  const families = familiesOf(groups);
+  for (const served of devices.values()) {
+    checkDevice(r, served, devices);
+    noteFamilies(r, served, devices, families.get(served.topology) ?? new Set());
+  }
   checkSessions(r, devices, groups, places);
   const of = Map.groupBy(places, ({ host }) => host.name);
   for (const [, standing] of of) {
@@ -181,4 +185,40 @@ function checkDevice(
     else if (uplink.remote.length === 0 && upper.device.addresses.length === 0)
       fault(where, `Device ${uplink.device} has no addresses; state remote, its addresses on this link.`);
   }
+}
+
+/** A family that no uplink carries is cut off from above. */
+function noteFamilies(
+  r: Reading,
+  { device }: Served,
+  devices: ReadonlyMap<string, Served>,
+  families: ReadonlySet<4 | 6>,
+): void {
+  const { at, name, addresses, uplinks } = device;
+  if (uplinks.length === 0) return;
+  for (const family of families) {
+    const carried = uplinks.some(({ device: to, local, remote }) => {
+      const upper = devices.get(to)?.device.addresses ?? [];
+      return [local.length === 0 ? addresses : local, remote.length === 0 ? upper : remote].every((end) =>
+        end.some((address) => address.family === family),
+      );
+    });
+    if (!carried)
+      r.note(
+        [...at, 'uplinks'],
+        `No uplink of ${name} has IPv${family} addresses at both ends: what is below it and what is above it do not reach each other's IPv${family} endpoints.`,
+      );
+  }
+}
+
+/** Of the networks that each topology carves. */
+function familiesOf(groups: readonly PlannedGroup[]): Map<string, Set<4 | 6>> {
+  const families = new Map<string, Set<4 | 6>>();
+  for (const { topology, ranges } of groups) {
+    if (topology === null) continue;
+    const known = families.get(topology) ?? new Set();
+    for (const { cidr } of ranges) known.add(cidr.address.family);
+    families.set(topology, known);
+  }
+  return families;
 }

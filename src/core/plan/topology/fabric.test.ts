@@ -220,6 +220,21 @@ describe('devices', () => {
     refused(tree({}, { uplinks }), at, /same families/);
   });
 
+  it('whose uplinks do not carry a family of the networks are noted', () => {
+    const notes = (cidr: string, layout: string, uplinks: unknown): number =>
+      demandTopology({
+        networks: [{ name: 'n', cidr, layout }],
+        topologies: [
+          { devices: [leaf({ name: 'spine' })], map: [{ name: 'r1', devices: [leaf({ uplinks })] }] },
+        ],
+      }).notes.length;
+    const only4 = [{ device: 'spine', local: ['172.16.0.1'], remote: ['172.16.0.0'] }];
+    assert.equal(notes('10.0.0.0/8', '8/8/4/4', only4), 0);
+    assert.equal(notes('fd10::/16', '16/16/16/64', only4), 1);
+    assert.equal(notes('fd10::/16', '16/16/16/64', ['spine']), 0);
+    assert.equal(notes('fd10::/16', '16/16/16/64', []), 0);
+  });
+
   it('have no address of a host or inside a network; two of them may share one', () => {
     const map = [{ name: 'r1', hosts: [{ name: 'h1', ip: '192.168.1.1' }] }];
     refused(one({ devices: [leaf()], map }), 'topologies.0.devices.0', /belongs to host h1/);

@@ -34,6 +34,14 @@ export function checkSessions(
     const key = `${topology} ${group}`;
     stated.set(key, (stated.get(key) ?? new Set()).add(host.asn));
   }
+  /** AS numbers of the devices below, by the device that they are linked to. */
+  const lower = new Map<string, Set<number>>();
+  for (const { device } of all) {
+    if (device.asn === null) continue;
+    for (const uplink of device.uplinks)
+      lower.set(uplink.device, (lower.get(uplink.device) ?? new Set()).add(device.asn));
+  }
+  const ids = new Map<string, number>();
   for (const one of all) {
     const { topology, path, fabric, leaf, device } = one;
     const { asn, at, name } = device;
@@ -44,9 +52,7 @@ export function checkSessions(
     const toHosts =
       (leaf && fabric.hostAsn === asn && !fabric.hostAsnPerHost) ||
       stated.get(`${topology} ${path}`)?.has(asn) === true;
-    const toLower = all.some(
-      (other) => other.device.asn === asn && other.device.uplinks.some((uplink) => uplink.device === name),
-    );
+    const toLower = lower.get(name)?.has(asn) === true;
     const toUpper = device.uplinks.some((uplink) => devices.get(uplink.device)?.device.asn === asn);
     if (toUpper && (toHosts || toLower) && !device.routeReflector)
       fault(
@@ -62,7 +68,8 @@ export function checkSessions(
         `${name} is one of several devices of its group: with aggregate: true it draws traffic for hosts to which its own link is down.`,
       );
     if (!fabric.hostAsnPerHost) continue;
-    const most = mostIds(groups, topology);
+    const most = ids.get(topology) ?? mostIds(groups, topology);
+    ids.set(topology, most);
     if (fabric.hostAsn + most > 4_294_967_294)
       fault(
         `hostAsn ${fabric.hostAsn} plus a host id (up to ${most}) is more than an AS number can be; state a smaller hostAsn.`,
