@@ -284,7 +284,8 @@ export class Agent {
   #mayNotSpeak(): boolean {
     const { state } = this.#view;
     if (this.#generation?.superseded === true) return true;
-    return this.#ready && state !== null && this.#fenced(state);
+    if (!this.#ready || state === null) return false;
+    return this.#fenced(state) || !state.objects.host.has(this.#options.host);
   }
 
   #fenced(view: ViewState): boolean {

@@ -258,6 +258,17 @@ for (const hangs of [false, true]) {
   });
 }
 
+test('a host that the control plane does not have withdraws before its blackholes go', async () => {
+  const site = new Site();
+  const { agent, say } = await site.live();
+  await say(...whole());
+  site.order.length = 0;
+  await say({ type: 'gone', kind: 'host', key: 'h1' }, { type: 'position', position: at(11) });
+  assert.deepEqual(site.order.slice(0, 2), ['withdraw', 'rules']);
+  assert.deepEqual([site.announced, site.routes], [[], []]);
+  await agent.stop();
+});
+
 test('a host that is taken back announces again, after its pass', async () => {
   const site = new Site();
   const { agent, say } = await site.live();
