@@ -42,6 +42,8 @@ export interface Tor {
   readonly daemons: Daemon[];
   /** Routes that its kernel has towards the host, as text. */
   learned(): Promise<string[]>;
+  /** To all of its daemons. */
+  signal(signal: NodeJS.Signals): void;
   /** Of its daemon's shell; of birdc as words, of vtysh as one command. */
   show(...words: string[]): Promise<string>;
 }
@@ -185,11 +187,15 @@ export function startTor(ns: Netns, number: 1 | 2, options: TorOptions = {}): To
   const place = { dir, control: number === 1 ? join(dir, 'bird.ctl') : dir };
   writeTor(place, number, options);
   const processes = number === 1 ? birdProcesses(place) : frrProcesses(place);
+  const daemons = start(ns, processes, join(dir, 'log'));
   return {
     number,
     ns,
     place,
-    daemons: start(ns, processes, join(dir, 'log')),
+    daemons,
+    signal: (signal) => {
+      for (const { process: one } of daemons) if (one?.pid !== undefined) process.kill(one.pid, signal);
+    },
     learned: () => learnedBy(ns),
     show: async (...words) => (await run([...shellOf(place, number), ...words], { okCodes: 'any' })).stdout,
   };

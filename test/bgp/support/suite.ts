@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Speaker, SpeakerPlace, SpeakerProcess } from '#agent/speaker.ts';
-import { type Cidr, formatCidr } from '#core/address/index.ts';
+import { type Cidr, formatCidr, parseAddress } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
 import type { BgpIntent, BgpPeer } from '#core/routing/model.ts';
 import type { Daemon } from '#lab/supervisor.ts';
@@ -320,6 +320,57 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
         for (const cidr of networks)
           await until('both', async () => (await nextHops(get().host, cidr)) === 2);
       });
+    });
+
+    test('stated addresses and links of the uplinks', async () => {
+      const { speaker } = get();
+      const plain = intent();
+      const peers = plain.peers.map((peer) => {
+        const number = peer.name === 'tor1' ? 1 : 2;
+        const local = peer.families.includes(4) ? `172.${16 + number}.11.2` : `fd0${number}:11::2`;
+        return { ...peer, local: parseAddress(local), link: `up${number}` };
+      });
+      await speaker.apply({ ...plain, peers });
+      await allUp(speaker);
+      await torsHave(...own);
+      assert.deepEqual((await speaker.apply({ ...plain, peers })).changes, []);
+      await speaker.apply(plain);
+      await allUp(speaker);
+    });
+
+    test('a switch that falls silent: within hold time no packet goes there, and the session says why', async () => {
+      const { speaker, host, tors } = get();
+      await speaker.apply(intent({ holdSeconds: 3 }));
+      for (const tor of tors) {
+        await allUp(speaker);
+        for (const cidr of networks) await until('both', async () => (await nextHops(host, cidr)) === 2);
+        tor.signal('SIGSTOP');
+        try {
+          for (const cidr of networks)
+            await until('the other way alone', async () => (await nextHops(host, cidr)) === 1, 15);
+          const { sessions } = await speaker.status();
+          const silent = sessions.filter(({ peer }) => peer === `tor${tor.number}`);
+          assert.deepEqual(
+            silent.map(({ lastError }) => /hold timer/i.test(lastError)),
+            [true, true],
+            JSON.stringify(silent),
+          );
+        } finally {
+          tor.signal('SIGCONT');
+        }
+      }
+      await speaker.apply(intent());
+      await allUp(speaker);
+    });
+
+    test('a session that the switch’s operator shuts down says so', async () => {
+      const { speaker, tors } = get();
+      await tors[0].show('disable', 'romana_h1_4');
+      const one = async () =>
+        (await speaker.status()).sessions.find(({ neighbour }) => neighbour === '172.17.11.1');
+      await until('the reason', async () => /shutdown/i.test((await one())?.lastError ?? ''));
+      await tors[0].show('enable', 'romana_h1_4');
+      await allUp(speaker);
     });
 
     test('more prefixes than the limit close the session of that family; the operator’s word opens it again', async () => {

@@ -24,6 +24,8 @@ interface Bird {
   reads: string;
   /** What it says to `configure` when the parser alone has no say. */
   clash: string;
+  /** What it says when it has no time to change now. */
+  later: string;
   readonly calls: string[];
 }
 
@@ -35,6 +37,7 @@ function world(over: Partial<Bird> = {}, texts: Readonly<Record<string, string>>
     judge: () => '',
     reads: path,
     clash: '',
+    later: '',
     calls: [],
     ...over,
   };
@@ -63,6 +66,7 @@ function runnerOf(bird: Bird, files: MemoryFiles): Runner {
       const text = files.texts.get(bird.reads) ?? '';
       const said = bird.judge(text) + bird.clash;
       if (said !== '') return answer(`Reading configuration from ${bird.reads}\n${said}`);
+      if (bird.later !== '') return answer(bird.later);
       bird.running = text;
       return answer('Reconfigured');
     }
@@ -187,6 +191,20 @@ test('1 included, a text that clashes with the site’s gives way to the one bef
   bird.clash = '';
   await speaker('include').apply({ ...intent, asn: 65012 });
   assert.match(bird.running ?? '', /as 65012;/);
+});
+
+test('2 a configuration that BIRD takes later is no error, and looked at again by the next apply', async () => {
+  const { bird, speaker } = world();
+  await speaker().apply(intent);
+  const before = bird.running;
+  bird.later = 'Reconfiguration already in progress, queueing new config';
+  await speaker().apply({ ...intent, asn: 65012 });
+  assert.equal(bird.running, before);
+  bird.later = '';
+  assert.deepEqual(
+    (await speaker().apply({ ...intent, asn: 65012 })).changes.map(({ object }) => object),
+    ['sessions'],
+  );
 });
 
 test('withdraw needs no memory; without a file there is nothing to take back', async () => {

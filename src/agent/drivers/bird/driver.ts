@@ -24,6 +24,7 @@ import {
   complaintOf,
   fingerprintAnswer,
   isKnownVersion,
+  isPutOff,
   prefixesOf,
   serverTimeOf,
   sessionsOf,
@@ -118,7 +119,7 @@ export function createBirdSpeaker({ run, files, clock, place, mode = 'complete' 
       if (mode === 'include' && before !== null && before !== text) await files.write(path, before);
       throw refused(complaint);
     }
-    if (!(await isLoaded(text))) {
+    if (!isPutOff(answer) && !(await isLoaded(text))) {
       throw refused(
         `it read a configuration without ours; ${mode === 'include' ? `put this line into it: include "${path}";` : `start it with -c ${path}`}`,
       );

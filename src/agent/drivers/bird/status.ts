@@ -14,7 +14,12 @@ export function isKnownVersion(version: string): boolean {
 
 /** The answer of `eval romana_fingerprint`; null: the daemon runs a configuration without one. */
 export function fingerprintAnswer(text: string): string | null {
-  return /^([0-9a-f]{16,})$/m.exec(text)?.[1] ?? null;
+  return /^"?([0-9a-f]{16,})"?$/m.exec(text)?.[1] ?? null;
+}
+
+/** It takes the configuration later: protocols of the one before are still going. */
+export function isPutOff(text: string): boolean {
+  return /^Reconfiguration (already )?in progress/m.test(text);
 }
 
 /** What it says of a configuration that it does not take, without the line that says where it read; null: it took it. */

@@ -57,10 +57,16 @@ export function birdTimers(holdSeconds: number, connectRetrySeconds: number): st
   ];
 }
 
+/**
+ * Without the long-lived kind: with it BIRD takes a neighbour that fell silent for one that restarts, and packets go on to a dead device
+ * for as long as a restart may take.
+ */
 export function birdGracefulRestart(seconds: number): string[] {
-  return seconds === 0
-    ? ['graceful restart aware;']
-    : ['graceful restart on;', `graceful restart time ${seconds};`];
+  const plain =
+    seconds === 0
+      ? ['graceful restart aware;']
+      : ['graceful restart on;', `graceful restart time ${seconds};`];
+  return [...plain, 'long lived graceful restart off;'];
 }
 
 export function birdBfd(bfd: { readonly intervalMs: number; readonly multiplier: number } | null): string[] {
