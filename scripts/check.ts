@@ -14,6 +14,7 @@ const steps: readonly (readonly [title: string, argv: readonly string[]])[] = [
   ['dead code', [bin('knip')]],
   ['contract', [node, 'src/contract/generate.ts', '--check']],
   ['documents', [node, 'scripts/docs.ts', '--check']],
+  ['units', [node, 'scripts/units.ts', '--check']],
 ];
 
 let failed = 0;
