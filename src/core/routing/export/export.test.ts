@@ -93,9 +93,9 @@ describe('what is exported', () => {
         const plan = planRouting(build(shape));
         for (const name of plan.devices) {
           const routing = plan.device(name)!;
+          if (routing.bgp?.neighbours.some(({ address }) => address === null)) continue;
           const text = exportDevice(routing, 'iproute2');
           assert.deepEqual(readIproute2(text).routes, routing.routes.map(showRoute));
-          if (routing.bgp?.neighbours.some(({ address }) => address === null)) continue;
           for (const format of ['arista-eos', 'cisco-ios', 'juniper-junos'] as const)
             tellsAll(routing, format);
           compared++;
@@ -142,7 +142,7 @@ describe('what is exported', () => {
     );
     const routing = planRouting(input([networks[0]!], root, [h1])).device('tor')!;
     assert.equal(routing.bgp?.neighbours.length, 1);
-    for (const format of ['arista-eos', 'cisco-ios', 'juniper-junos', 'bird'] as const)
+    for (const format of ['arista-eos', 'cisco-ios', 'juniper-junos', 'bird', 'iproute2'] as const)
       assert.throws(
         () => exportDevice(routing, format),
         (error) => isRomanaError(error) && error.code === 'input_invalid' && /frr/.test(error.message),

@@ -2,8 +2,11 @@
 import { formatAddress, formatCidr } from '../../address/index.ts';
 import type { DeviceRouting, NextHop, PlannedRoute } from '../model.ts';
 import { type ExportOptions, header } from './header.ts';
+import { sessionsOf } from './sessions.ts';
 
 export function iproute2Device(routing: DeviceRouting, options: ExportOptions): string {
+  // Only a session tells the address at the other end of a link without addresses.
+  if (routing.bgp !== null) sessionsOf(routing.device.name, routing.bgp, 'iproute2');
   const lines = [
     ...header(routing, 'ip -batch; routes of the main table', options, '#'),
     ...routing.routes.map(routeLine),
