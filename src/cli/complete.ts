@@ -3,7 +3,7 @@
  * there are just fewer candidates: a shell that completes must never show an error or hang.
  */
 import type { Command } from 'commander';
-import { createClient } from '#contract/client.ts';
+import { type Client, createClient } from '#contract/client.ts';
 import { nameOf } from './columns.ts';
 import { loadAccess } from './config.ts';
 import { formats, type Item } from './output.ts';
@@ -69,8 +69,10 @@ async function candidates(
   if (previous !== undefined) {
     const option = command.options.find((known) => known.long === previous || known.short === previous);
     if (option?.long === '--output') return formats.map((word) => ({ word, about: '' }));
-    const choices = spec?.options.find((known) => known.flag === previous)?.choices ?? [];
+    const ours = spec?.options.find((known) => known.flag === previous)?.choices;
+    const choices = ours ?? option?.argChoices ?? [];
     if (choices.length > 0) return choices.map((word) => ({ word, about: '' }));
+    if (option?.long === '--device') return devicesOf(words, world);
     const noun = named[previous];
     return noun === undefined ? [] : namesOf(noun, words, world);
   }
@@ -85,8 +87,27 @@ async function candidates(
       .visibleCommands(command)
       .map((child) => ({ word: child.name(), about: child.summary() }));
   }
-  const wants = spec !== undefined && spec.key.length > 0 && spec.verb !== 'create';
+  if (spec === undefined) {
+    const [first] = command.registeredArguments;
+    return first?.name() === 'host' ? namesOf('host', words, world) : [];
+  }
+  const wants = spec.key.length > 0 && spec.verb !== 'create';
   return wants ? namesOf(spec.noun, words, world) : [];
+}
+
+/** Switches and routers, wherever a topology lists them. */
+async function devicesOf(words: readonly string[], world: World): Promise<Candidate[]> {
+  const inside = ({ devices = [], groups = [] }: Listing): Item[] => [...devices, ...groups.flatMap(inside)];
+  const items = await asked(words, world, async (client) => {
+    const { further = [], ...first } = await client.topologyShow();
+    return [first, ...further].flatMap(inside);
+  });
+  return items.map((item) => ({ word: String(item['name']), about: '' }));
+}
+
+interface Listing {
+  readonly devices?: readonly Item[] | undefined;
+  readonly groups?: readonly Listing[] | undefined;
 }
 
 /** Of a segment with `--tenant` in the line only the last part. */
@@ -95,21 +116,30 @@ async function namesOf(noun: string, words: readonly string[], world: World): Pr
   if (list === undefined) return [];
   const tenant = valueOf(words, '--tenant');
   const short = noun === 'segment' && (tenant !== undefined || words.includes('--segment'));
-  const items = await withTimeout(async () => {
+  const items = await asked(words, world, async (client) => {
+    const method = client[list.id] as (input: unknown) => Promise<{ items: Item[] }>;
+    return (await method({ query: tenant === undefined ? {} : { tenant } })).items;
+  });
+  return items.map((item) => ({ word: short ? String(item['name']) : nameOf(noun, item), about: '' }));
+}
+
+function asked(
+  words: readonly string[],
+  world: World,
+  question: (client: Client) => Promise<Item[]>,
+): Promise<Item[]> {
+  return withTimeout(async () => {
     const access = await loadAccess(
       { config: valueOf(words, '--config'), server: valueOf(words, '--server') },
       world,
     );
     const connection = await world.connect(access);
     try {
-      const client = createClient({ transport: connection.transport });
-      const method = client[list.id] as (input: unknown) => Promise<{ items: Item[] }>;
-      return (await method({ query: tenant === undefined ? {} : { tenant } })).items;
+      return await question(createClient({ transport: connection.transport }));
     } finally {
       connection.close();
     }
   });
-  return items.map((item) => ({ word: short ? String(item['name']) : nameOf(noun, item), about: '' }));
 }
 
 async function withTimeout(read: () => Promise<Item[]>): Promise<Item[]> {

@@ -308,3 +308,28 @@ test('diff --against: what changed for a device since it was exported as json', 
     assert.deepEqual([refused.code, refused.requests], [2, []], wrong.join(' '));
   }
 });
+
+test('completion knows hosts, devices of every topology and group, and formats', async () => {
+  const device = (name: string) => ({ name, platform: 'frr' });
+  const shown = {
+    groups: [{ name: 'r1', devices: [device('leaf1')], groups: [{ name: 's', devices: [device('leaf2')] }] }],
+    devices: [device('spine')],
+    further: [{ groups: [], devices: [device('edge')] }],
+    aggregates: [],
+    revision: 1,
+  };
+  const hosts = { items: [{ name: 'h1' }, { name: 'x1' }], revision: 1 };
+  const words = async (...line: string[]) => {
+    const answer = ({ path }: { path: string }) => ({
+      status: 200,
+      body: path.startsWith('/v1/topology') ? shown : hosts,
+    });
+    const { out } = await invoke(['__complete', '--', ...line], { env: { ROMANA_CONFIG: config }, answer });
+    return out.split('\n').flatMap((row) => (row === '' ? [] : [row.split('\t')[0]]));
+  };
+  assert.deepEqual(await words('route', 'list', 'h'), ['h1']);
+  assert.deepEqual(await words('bgp', 'status', ''), ['h1', 'x1']);
+  assert.deepEqual(await words('route', 'export', '--device', ''), ['spine', 'leaf1', 'leaf2', 'edge']);
+  assert.deepEqual(await words('route', 'list', '--device', 'l'), ['leaf1', 'leaf2']);
+  assert.deepEqual(await words('route', 'export', '--format', 'a'), ['arista-eos']);
+});
