@@ -218,3 +218,23 @@ test('no network comes over an address of a device or of a link', async () => {
   await assert.rejects(network('172.16.0.0/16'), refusedWith('network_overlap'));
   await network('172.17.0.0/16');
 });
+
+test('a host whose own address changes is routed to over the new one, on devices too; the old one is free', async () => {
+  const w = fresh();
+  await apply(w, site);
+  const h3 = { name: 'h3', addresses: ['192.168.3.10', 'fd00:3::10'], group: 'r2' };
+  const other = { name: 'h4', addresses: ['192.168.3.11', 'fd00:3::11'], group: 'r2' };
+  const [made] = [await create(w, h3), await create(w, other)];
+  const range = made.reservations![0]!.cidr;
+  const ways = async (of: { host?: string; device?: string }): Promise<string[]> => {
+    const { items } = await w.services.routeList(admin, { params: {}, query: of, body: undefined });
+    const route = items[0]!.routes.find(({ cidr }) => cidr === range);
+    return (route?.nextHops ?? []).map(({ address }) => address);
+  };
+  assert.deepEqual(await ways({ host: 'h4' }), ['192.168.3.10']);
+  assert.deepEqual(await ways({ device: 'leaf2' }), ['192.168.3.10']);
+  await update(w, 'h3', { addresses: ['192.168.3.20', 'fd00:3::20'] });
+  assert.deepEqual(await ways({ host: 'h4' }), ['192.168.3.20']);
+  assert.deepEqual(await ways({ device: 'leaf2' }), ['192.168.3.20']);
+  await create(w, { name: 'h5', addresses: ['192.168.3.10', 'fd00:3::10'], group: 'r2' });
+});
