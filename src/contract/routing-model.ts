@@ -44,6 +44,7 @@ export const RouteWhy = z
     z.object({ kind: z.literal('network'), network: z.string() }),
     z.object({ kind: z.literal('address'), host: z.string() }),
     z.object({ kind: z.literal('withdrawn'), host: z.string() }),
+    z.object({ kind: z.literal('foreign') }),
   ])
   .meta({ id: 'RouteWhy' });
 export const RouteEntry = z
@@ -160,8 +161,8 @@ export const RouteExplanation = z
     destination: explained,
     hops: z.array(
       z.object({
-        at: z.string().describe('Host or device'),
-        type: z.enum(['host', 'device']),
+        at: z.string().describe('Host, device or route table of a VPC'),
+        type: z.enum(['host', 'device', 'table']),
         route: diffRoute.nullable().describe('Null: the default route, or the address is its own'),
         nextHops: z.array(hop).describe('The first is followed; the others have equal cost'),
       }),

@@ -4,7 +4,9 @@
  */
 import type { Host } from '#contract/model.ts';
 import type { VpcPlan, VpcStatus } from '#contract/vpc.ts';
+import type { Address, Cidr } from '#core/address/index.ts';
 import type { Clock, Log, Random, Timers } from '#core/ports.ts';
+import type { VpcWhy } from '#core/routing/vpc/index.ts';
 import type { Store } from '#store/port.ts';
 
 export interface VpcControl {
@@ -14,6 +16,19 @@ export interface VpcControl {
   /** Reads the tables and tells what would be written; writes nothing. */
   plan(): Promise<VpcPlan>;
   status(): VpcStatus;
+  /** Where the table of this host's subnet leads, as read last. Undefined: nowhere, or it was not read. */
+  lead(host: string, destination: Address): VpcLead | undefined;
+}
+
+export interface VpcLead {
+  readonly table: string;
+  readonly cidr: Cidr;
+  /** Network interface or connection. */
+  readonly target: string;
+  /** Null: none of ours. */
+  readonly host: string | null;
+  /** Null: a route of somebody else. */
+  readonly why: VpcWhy | null;
 }
 
 export interface VpcParts {

@@ -27,6 +27,8 @@ export interface FakeRoute {
 export interface FakeTable {
   readonly id: string;
   readonly vpc: string;
+  /** Empty: the main table. */
+  readonly subnets: readonly string[];
   routes: FakeRoute[];
 }
 export interface FakeCall {
@@ -94,9 +96,9 @@ export class FakeEc2 {
     return instance;
   }
 
-  addTable(id: string, routes: readonly FakeRoute[] = []): FakeTable {
+  addTable(id: string, routes: readonly FakeRoute[] = [], subnets: readonly string[] = []): FakeTable {
     const local: FakeRoute = { cidr: '172.31.0.0/16', target: 'local', origin: 'CreateRouteTable' };
-    const table = { id, vpc: 'vpc-1', routes: [local, ...routes] };
+    const table = { id, vpc: 'vpc-1', subnets, routes: [local, ...routes] };
     this.tables.set(id, table);
     return table;
   }
@@ -359,14 +361,18 @@ function answerOf(action: string, content: string, next?: string): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<${action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req</requestId>${content}${token}</${action}Response>`;
 }
 
-function tableXml({ id, vpc, routes }: FakeTable): string {
+function tableXml({ id, vpc, subnets, routes }: FakeTable): string {
   const items = routes.map(({ cidr, target, origin }) => {
     const destination = cidr.includes(':')
       ? `<destinationIpv6CidrBlock>${cidr}</destinationIpv6CidrBlock>`
       : `<destinationCidrBlock>${cidr}</destinationCidrBlock>`;
     return `${destination}${targetXml(target)}<state>active</state><origin>${origin}</origin>`;
   });
-  return `<routeTableId>${id}</routeTableId><vpcId>${vpc}</vpcId>${setOf('routeSet', items)}${setOf('associationSet', [])}<tagSet/>`;
+  const associations =
+    subnets.length === 0
+      ? ['<main>true</main>']
+      : subnets.map((subnet) => `<subnetId>${subnet}</subnetId><main>false</main>`);
+  return `<routeTableId>${id}</routeTableId><vpcId>${vpc}</vpcId>${setOf('routeSet', items)}${setOf('associationSet', associations)}<tagSet/>`;
 }
 
 function targetXml(target: string): string {

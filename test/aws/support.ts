@@ -3,6 +3,7 @@
 import type { Random, Timers } from '#core/ports.ts';
 import { vpcDefaults } from '#core/routing/fabric.ts';
 import { createVpcControl, type VpcTerms } from '../../src/integrations/aws/index.ts';
+import { createServices, type Services } from '../../src/server/services/index.ts';
 import { confirmTables } from '../../src/server/services/vpc.ts';
 import { admin, agentOf, silentLog, type World, world } from '../../src/server/testing.ts';
 import { FakeEc2 } from './ec2-server.ts';
@@ -31,6 +32,8 @@ export interface VpcWorld {
   readonly ec2: FakeEc2;
   readonly world: World;
   readonly control: ReturnType<typeof createVpcControl>;
+  /** Services of a server that keeps the tables. */
+  readonly services: Services;
   /** A further server on the same store. */
   another(): ReturnType<typeof createVpcControl>;
   addHost(name: string, zone: number, last: number): Promise<void>;
@@ -99,6 +102,7 @@ export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
   return {
     ec2,
     world: inner,
+    services: createServices({ store, clock, random, log: silentLog, fabric, vpc: control }),
     control,
     another,
     addHost: async (name, zone, last) => {

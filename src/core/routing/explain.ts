@@ -50,13 +50,15 @@ export function hostOf(hosts: readonly RoutingHost[], address: Address): Routing
   return new Lookup(ranges).address(address)?.host;
 }
 
+/** `start`: host where the way goes on, when it is not the one of the source. */
 export function explainRoute(
   plan: RoutingPlan,
   input: RoutingInput,
   source: Address,
   destination: Address,
+  start?: string,
 ): Explanation {
-  const from = hostOf(input.hosts, source)?.name ?? null;
+  const from = start ?? hostOf(input.hosts, source)?.name ?? null;
   const walk: Walk = { plan, input, destination, hops: [] };
   const end: End =
     from === null

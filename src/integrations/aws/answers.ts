@@ -1,6 +1,6 @@
 /** What `vpc plan` and `vpc status` tell. */
 import type { VpcPlan, VpcStatus } from '#contract/vpc.ts';
-import { formatCidr } from '#core/address/index.ts';
+import { type Address, type Cidr, containsAddress, equalCidr, formatCidr } from '#core/address/index.ts';
 import type {
   VpcPlan as Plan,
   VpcChange,
@@ -9,6 +9,7 @@ import type {
   VpcTableRoute,
   VpcWhy,
 } from '#core/routing/vpc/index.ts';
+import type { VpcLead } from '#server/vpc.ts';
 import { wordsOf } from './problems.ts';
 import type { CallCounts } from './retry.ts';
 import type { Look, SiteStatus } from './site.ts';
@@ -121,4 +122,24 @@ export function statusAnswer(
     calls: { made: counts.calls, throttled: counts.throttled, failed: counts.failed },
     written: status?.written ?? { created: 0, replaced: 0, deleted: 0 },
   };
+}
+
+/** By longest prefix in the table that the subnet of the host uses. */
+export function leadOf({ state, plan }: Look, host: string, destination: Address): VpcLead | undefined {
+  const subnet = state.instances.get(host)?.subnet;
+  if (subnet === undefined) return undefined;
+  const table =
+    state.tables.find(({ subnets }) => subnets.includes(subnet)) ?? state.tables.find(({ main }) => main);
+  let best: { cidr: Cidr; target: string } | undefined;
+  for (const { cidr, target } of table?.routes ?? []) {
+    if (cidr !== null && containsAddress(cidr, destination) && cidr.length > (best?.cidr.length ?? -1))
+      best = { cidr, target };
+  }
+  if (table === undefined || best === undefined) return undefined;
+  const { cidr, target } = best;
+  const planned = plan.tables
+    .find((one) => one.table === table.id)
+    ?.routes.find((one) => equalCidr(one.cidr, cidr) && one.target === target);
+  const to = [...state.instances].find(([, instance]) => instance.interface === target)?.[0] ?? null;
+  return { table: table.id, cidr, target, host: to, why: planned?.why ?? null };
 }

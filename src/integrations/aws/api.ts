@@ -24,6 +24,8 @@ export interface CloudRoute {
 export interface CloudTable {
   readonly id: string;
   readonly subnets: readonly string[];
+  /** Of all subnets that no table names. */
+  readonly main: boolean;
   readonly routes: readonly CloudRoute[];
 }
 

@@ -29,6 +29,7 @@ async function setting() {
         {
           id: 'rtb-a',
           subnets: [],
+          main: true,
           routes: shown.map(([text, target]) => ({ cidr: cidrs.get(text) ?? null, target, counted: true })),
         },
       ];

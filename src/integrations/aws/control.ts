@@ -2,11 +2,12 @@
 
 import { routingInput } from '#contract/routing.ts';
 import type { VpcPlan, VpcStatus } from '#contract/vpc.ts';
+import type { Address } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Cancel } from '#core/ports.ts';
 import { type VpcSite, vpcSites } from '#core/routing/vpc/index.ts';
-import type { VpcControl, VpcParts } from '#server/vpc.ts';
-import { planAnswer, statusAnswer } from './answers.ts';
+import type { VpcControl, VpcLead, VpcParts } from '#server/vpc.ts';
+import { leadOf, planAnswer, statusAnswer } from './answers.ts';
 import { type CloudApi, CloudFailure } from './api.ts';
 import { instanceLabel } from './instances.ts';
 import { Lease } from './lease.ts';
@@ -275,6 +276,19 @@ class Control implements VpcControl {
       }
     }
     return { items };
+  }
+
+  lead(host: string, destination: Address): VpcLead | undefined {
+    for (const { key, site } of this.#sites()) {
+      const look = this.#known.get(key)?.runner.status.look;
+      if (
+        look !== undefined &&
+        look !== null &&
+        site.links.some(({ hosts }) => hosts.some(({ name }) => name === host))
+      )
+        return leadOf(look, host, destination);
+    }
+    return undefined;
   }
 
   status(): VpcStatus {

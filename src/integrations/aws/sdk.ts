@@ -138,6 +138,7 @@ function tableOf(table: RouteTable): CloudTable {
   return {
     id: table.RouteTableId ?? '',
     subnets: (table.Associations ?? []).flatMap(({ SubnetId }) => SubnetId ?? []).sort(),
+    main: (table.Associations ?? []).some(({ Main }) => Main === true),
     routes: (table.Routes ?? []).map(routeOf),
   };
 }

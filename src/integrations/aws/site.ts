@@ -188,6 +188,7 @@ export class VpcRunner {
       .map((table) => ({
         id: table.id,
         subnets: table.subnets,
+        main: table.main,
         routes: this.#believed(table),
         recorded: record.get(table.id) ?? new Set<string>(),
       }));

@@ -4,14 +4,17 @@ import {
   type Address,
   containsAddress,
   formatAddress,
+  formatCidr,
   parseAddress,
   parseCidr,
   tryParseAddress,
 } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { type End, explainRoute, hostOf } from '#core/routing/index.ts';
-import type { RoutingHost } from '#core/routing/model.ts';
+import type { RoutingHost, RoutingInput, RoutingPlan } from '#core/routing/model.ts';
+import { whyText } from '#core/routing/words.ts';
 import type { ReadTx } from '#store/port.ts';
+import type { VpcLead } from '../vpc.ts';
 import type { Growth } from './growth.ts';
 import { hop, plain } from './route-entries.ts';
 import type { RoutingPlans } from './routing-plan.ts';
@@ -19,7 +22,7 @@ import { type Context, must, networksOf } from './shared.ts';
 import type { Services } from './types.ts';
 
 export function explainServices(
-  { store }: Context,
+  { store, vpc }: Context,
   plans: RoutingPlans,
   growth: Pick<Growth, 'waitingFor'>,
 ): Pick<Services, 'routeExplain'> {
@@ -28,23 +31,80 @@ export function explainServices(
       store.read((tx): RouteExplanation => {
         const { source, destination } = pairOf(tx, query);
         const { input, plan } = plans.of(tx);
-        const way = explainRoute(plan, input, source, destination);
+        const { hops, end } = wayOf(vpc, plan, input, source, destination);
         const about = (address: Address) => describe(tx, input.hosts, address);
         return {
           revision: tx.revision,
           source: about(source),
           destination: about(destination),
-          hops: way.hops.map(({ at, kind, route, nextHops }) => ({
-            at,
-            type: kind,
-            route: route === null ? null : plain(route, kind),
-            nextHops: nextHops.map(hop),
-          })),
-          end: endOf(way.end),
+          hops,
+          end: endOf(end),
           notes: [source, destination].flatMap((address) => notesOn(tx, input.hosts, growth, address)),
         };
       }),
   };
+}
+
+type ToldHop = RouteExplanation['hops'][number];
+
+/** Where a host's default route leads to the tables of its VPC, the way goes on from where these lead. */
+function wayOf(
+  vpc: Context['vpc'],
+  plan: RoutingPlan,
+  input: RoutingInput,
+  source: Address,
+  destination: Address,
+): { hops: ToldHop[]; end: End } {
+  const hops: ToldHop[] = [];
+  let start: string | undefined;
+  for (;;) {
+    const way = explainRoute(plan, input, source, destination, start);
+    const again = way.hops.find(({ at }) => hops.some((before) => before.at === at));
+    hops.push(
+      ...way.hops.map(({ at, kind, route, nextHops }) => ({
+        at,
+        type: kind,
+        route: route === null ? null : plain(route, kind),
+        nextHops: nextHops.map(hop),
+      })),
+    );
+    if (again !== undefined) return { hops, end: { kind: 'loop', at: again.at } };
+    const last = way.hops.at(-1);
+    const lead =
+      way.end.kind === 'leaves' && last?.kind === 'host' && last.nextHops.length === 0
+        ? vpc?.lead(last.at, destination)
+        : undefined;
+    if (lead === undefined) {
+      const inVpc = way.end.kind === 'leaves' && plan.host(way.end.at)?.kinds.includes('vpc') === true;
+      if (!inVpc || way.end.kind !== 'leaves') return { hops, end: way.end };
+      const reason = `The route tables of its VPC have no route for ${formatAddress(destination)} of Romana's, as far as they were read.`;
+      return { hops, end: { ...way.end, reason } };
+    }
+    hops.push(tableHop(lead));
+    if (lead.host === null) {
+      const reason = `The route table leads to ${lead.target}, beyond what is described here.`;
+      return { hops, end: { kind: 'leaves', at: lead.table, reason } };
+    }
+    start = lead.host;
+  }
+}
+
+function tableHop({ table, cidr, target, host, why }: VpcLead): ToldHop {
+  const route = { cidr: formatCidr(cidr), nextHops: [], ...tableWhy(why) };
+  return { at: table, type: 'table', route, nextHops: [{ address: target, to: host ?? target, link: null }] };
+}
+
+function tableWhy(why: VpcLead['why']): Pick<NonNullable<ToldHop['route']>, 'why' | 'reason'> {
+  if (why === null) return { why: { kind: 'foreign' }, reason: 'a route of somebody else' };
+  if (why.kind === 'host' || why.kind === 'granted')
+    return {
+      why: { kind: why.kind, host: why.host },
+      reason: whyText({ kind: why.kind, host: why.host }, 'device'),
+    };
+  const { topology, path } = why;
+  const group = { kind: 'group', topology, path } as const;
+  const more = why.kind === 'router' ? `, for which ${why.host} forwards` : ', which is elsewhere';
+  return { why: group, reason: `${whyText(group, 'device')}${more}` };
 }
 
 function endOf(end: End): RouteExplanation['end'] {

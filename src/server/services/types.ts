@@ -35,7 +35,7 @@ export interface ServiceDeps {
   /** Absent: one of its own. */
   readonly fabric?: FabricReports;
   /** Absent: nobody keeps route tables of VPCs. */
-  readonly vpc?: Pick<VpcControl, 'plan' | 'status'>;
+  readonly vpc?: Pick<VpcControl, 'plan' | 'status' | 'lead'>;
   /** Version of the server, shown in the status. */
   readonly version?: string;
 }

@@ -65,7 +65,9 @@ export interface VpcTableRoute {
 }
 export interface VpcTable {
   readonly id: string;
+  /** Those that are to use it; `main`: and all that are to use no other. */
   readonly subnets: readonly string[];
+  readonly main: boolean;
   readonly routes: readonly VpcTableRoute[];
   /** Destinations, as texts, of routes on record as ours. */
   readonly recorded: ReadonlySet<string>;

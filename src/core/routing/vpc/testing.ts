@@ -111,7 +111,7 @@ export function makeInstance(host: string, change: Partial<VpcInstance> = {}): V
 }
 
 export function makeTable(id: string, routes: readonly VpcTableRoute[] = []): VpcTable {
-  return { id, subnets: [], routes, recorded: new Set() };
+  return { id, subnets: [], main: true, routes, recorded: new Set() };
 }
 
 export function makeState(input: RoutingInput, change: Partial<VpcState> = {}): VpcState {
