@@ -24,6 +24,20 @@ function lacking(can: SpeakerCapabilities, peer: BgpIntent['peers'][number]): st
   return null;
 }
 
+/** Texts that stand in configuration files and scripts as they are. They were judged where they came from; here once more. */
+export function requirePlainIntent({ routerId, communities, peers }: BgpIntent): void {
+  const wrong = [
+    ...(/^\d+(\.\d+){3}$/.test(routerId) ? [] : [routerId]),
+    ...communities.filter((text) => !/^\d+(:\d+){1,2}$/.test(text)),
+    ...peers.map(({ name }) => name).filter((name) => !/^[\w.-]+$/.test(name)),
+  ];
+  if (wrong.length === 0) return;
+  throw new RomanaError(
+    'input_invalid',
+    `${JSON.stringify(wrong[0])} is no router id, BGP community or name of a device that a configuration can hold.`,
+  );
+}
+
 /** Configuration files and scripts hold these paths as they are, so nothing in them may mean something there. */
 export function requirePlainPaths({ dir, control }: SpeakerPlace): void {
   for (const path of [dir, control]) {

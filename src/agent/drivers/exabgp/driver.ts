@@ -23,7 +23,7 @@ import type {
 } from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
-import { requireFit, requirePlainPaths } from '../speaker-fit.ts';
+import { requireFit, requirePlainIntent, requirePlainPaths } from '../speaker-fit.ts';
 import { withLocals } from '../speaker-local.ts';
 import { readPasswords } from '../speaker-secret.ts';
 import { type Ask, askAt, parseConfiguration, parseEvents, parseRoutes, parseStates } from './api.ts';
@@ -156,6 +156,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
 
   const apply = async (wanted: BgpIntent): Promise<ApplyResult> => {
     requireFit('ExaBGP', capabilities, wanted);
+    requirePlainIntent(wanted);
     const intent = await withLocals(run, wanted);
     const all = neighbours(intent, await readPasswords(files, intent));
     const changes = await writeFiles(configText(place, all));

@@ -24,7 +24,7 @@ import type {
 } from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
-import { requireFit, requirePlainPaths } from '../speaker-fit.ts';
+import { requireFit, requirePlainIntent, requirePlainPaths } from '../speaker-fit.ts';
 import { readPasswords } from '../speaker-secret.ts';
 import {
   addWords,
@@ -124,6 +124,7 @@ export function createGobgpSpeaker(options: GobgpOptions): Speaker {
 
   const apply = async (intent: BgpIntent): Promise<ApplyResult> => {
     requireFit('GoBGP', capabilities, intent);
+    requirePlainIntent(intent);
     const sessions = sessionsOf(intent, await readPasswords(files, intent));
     const changes = await writeFiles(configText(intent, sessions), startText(place, intent));
     intended = intent;
