@@ -102,6 +102,7 @@ function createApp(deps: HttpDeps) {
       return (await services.ipamShow(scraper, { params: {}, query, body: undefined })).rows;
     },
     bgp: async () => (await services.bgpStatus(scraper, { params: {}, query: {}, body: undefined })).items,
+    vpc: async () => (await services.vpcStatus(scraper, { params: {}, query: {}, body: undefined })).items,
   });
   const authenticate = (request: FastifyRequest): Session => auth.authenticate(credentialsOf(request));
   app.addHook('onRequest', async (_request, reply) => {

@@ -2,9 +2,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { IpamRow } from '#contract/ipam.ts';
 import type { BgpHost } from '#contract/routing-model.ts';
+import type { VpcStatus } from '#contract/vpc.ts';
 import { kinds } from '#contract/watch.ts';
 import type { Store } from '#store/port.ts';
 import { addBgpMetrics } from './bgp-metrics.ts';
+import { addVpcMetrics } from './vpc-metrics.ts';
 
 export interface Metrics {
   request(operation: string, code: string, seconds: number): void;
@@ -22,6 +24,7 @@ export interface Sources {
   /** One row for each network and prefix group. */
   readonly addresses: () => Promise<readonly IpamRow[]>;
   readonly bgp: () => Promise<readonly BgpHost[]>;
+  readonly vpc: () => Promise<VpcStatus['items']>;
 }
 
 export function createMetrics(sources: Sources): Metrics {
@@ -144,6 +147,7 @@ export function createMetrics(sources: Sources): Metrics {
     },
   });
   addBgpMetrics(registry, sources.bgp);
+  addVpcMetrics(registry, sources.vpc);
   return {
     request(operation, code, seconds) {
       requests.inc({ operation, code });
