@@ -126,15 +126,19 @@ function deviceTable({
   kind,
   routes,
   gateways,
+  bgp,
   problems,
 }: DeviceRouting): RouteTable {
+  // Also where sessions bring the others, what is below or above without one is configured.
+  const configured = new Set((bgp?.statics ?? routes).map(({ cidr }) => formatCidr(cidr)));
+  const isTold = ({ cidr }: PlannedRoute): boolean => !configured.has(formatCidr(cidr));
   return {
     name: device.name,
     type: 'device',
     fabrics: [kind],
     topology,
     group: path === '' ? null : path,
-    routes: routes.map((route) => entry(route, kind === 'bgp' ? 'bgp' : 'static', 'device')),
+    routes: routes.map((route) => entry(route, isTold(route) ? 'bgp' : 'static', 'device')),
     gateways: gateways.map(hop),
     budget: device.budget,
     problems: [...problems],
