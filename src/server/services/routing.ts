@@ -1,8 +1,9 @@
 /** `route list`, `export` and `--confirm`: what every host and device forwards, from the same computation that the agents run. */
 import type { RouteList, RouteTable } from '#contract/routing-model.ts';
+import { formatCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { exportDevice } from '#core/routing/export/index.ts';
-import type { DeviceRouting, RoutingPlan } from '#core/routing/model.ts';
+import type { DeviceRouting, PlannedRoute, RoutingPlan } from '#core/routing/model.ts';
 import type { ReadTx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { isVpc } from './fabric.ts';
