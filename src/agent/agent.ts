@@ -112,6 +112,7 @@ export class Agent {
         const view = this.#ready ? this.#view.state : null;
         const generation = this.#generation;
         if (view === null || !this.#connected || generation === null || generation.superseded) return null;
+        if (this.#fabric.undecided) return null;
         const outcome = this.#reconciler.last;
         const claims = [...this.#openAllocator().claims().map(claimOf), ...this.#maybeWired.list()];
         const holdings = holdingsOf(claims, view.objects);

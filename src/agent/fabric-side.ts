@@ -81,6 +81,11 @@ export class FabricSide {
     return this.#bgp?.report ?? null;
   }
 
+  /** Reports wait: without the speaker they would say that there is none. */
+  get undecided(): boolean {
+    return this.#bgp?.undecided ?? false;
+  }
+
   get unreachable(): readonly string[] | null {
     return this.#peers?.unreachable ?? null;
   }

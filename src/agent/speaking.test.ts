@@ -224,6 +224,24 @@ test('the end and the start of an agent change no route, whatever the sessions a
   await second.agent.stop();
 });
 
+test('an agent that starts again never says that there is no speaker', async () => {
+  const site = new Site();
+  const first = await site.live();
+  await first.say(...whole());
+  await first.agent.stop();
+  let release: () => void = () => undefined;
+  site.speaker.hold = new Promise((resolve) => (release = resolve));
+  const second = await site.live();
+  second.sim.after(1_000, () => {
+    site.speaker.hold = null;
+    release();
+  });
+  await second.say({ type: 'synced', position: at(10) });
+  assert.ok(second.reports.length > 0);
+  assert.ok(second.reports.every(({ bgp }) => bgp?.sessions.length === 4));
+  await second.agent.stop();
+});
+
 test('a daemon that hangs delays no pass', async () => {
   const site = new Site();
   site.speaker.hold = new Promise(() => undefined);

@@ -319,7 +319,36 @@ test('5 what routes follow outlives the agent; a damaged file is as none', async
   }
 });
 
-test('6 the end of the agent changes nothing, and sets no timer', async () => {
+test('6 nobody has to say anything of a speaker before the first look at it, or for three seconds', async () => {
+  const { sim, speaker, loop, make } = await setup();
+  assert.equal(loop.undecided, false);
+  let release: () => void = () => undefined;
+  speaker.hold = new Promise((resolve) => (release = resolve));
+  loop.want(intentOf(), false, []);
+  await sim.run(2_000);
+  assert.equal(loop.undecided, true);
+  await sim.run(1_500);
+  assert.equal(loop.undecided, false);
+  speaker.hold = null;
+  release();
+  await sim.run(5_000);
+  loop.stop();
+  const next = make();
+  await next.load();
+  assert.deepEqual([next.undecided, next.report], [true, null]);
+  next.want(intentOf(), false, []);
+  await sim.run(1_000);
+  assert.deepEqual([next.undecided, next.report?.up], [false, true]);
+  next.want(null, false, []);
+  await sim.run(1_000);
+  const last = make();
+  await last.load();
+  assert.equal(last.undecided, false);
+  next.stop();
+  last.stop();
+});
+
+test('7 the end of the agent changes nothing, and sets no timer', async () => {
   const { sim, speaker, loop } = await setup();
   loop.want(intentOf(), false, []);
   await sim.run(5_000);

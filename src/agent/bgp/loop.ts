@@ -8,7 +8,9 @@
  * 3. Who may not speak for its ranges withdraws them before the kernel is touched, as far as the daemon answers in time.
  * 4. What a daemon lost (a restart, a hand in its files) is brought back with the next look at it.
  * 5. Routes follow sessions only where the daemon writes none; what they follow outlives the agent.
- * 6. Nothing here starts or stops a daemon; the end of the agent changes nothing.
+ * 6. After a start nothing is told of the speaker, and nothing without it, until it was looked at or has had its time: a report without
+ *    it says that there is none.
+ * 7. Nothing here starts or stops a daemon; the end of the agent changes nothing.
  */
 import type { BgpReport, Problem } from '#contract/model.ts';
 import { type Cidr, formatCidr, overlaps } from '#core/address/index.ts';
@@ -42,6 +44,8 @@ const soonForMs = 15_000;
 const againMs = 30_000;
 /** A daemon that has not answered by then is down. */
 const patienceMs = 15_000;
+/** How long others wait for the first look. */
+const firstLookMs = 3_000;
 const stateFile = 'bgp.json';
 
 export class BgpLoop {
@@ -61,6 +65,7 @@ export class BgpLoop {
   #status: SpeakerStatus | null = null;
   #problem: Problem | null = null;
   #states = '';
+  #undecidedUntil = Number.NEGATIVE_INFINITY;
   #soonUntil = Number.NEGATIVE_INFINITY;
   /** A call that took too long and has not ended. */
   #hanging = false;
@@ -77,6 +82,7 @@ export class BgpLoop {
 
   async load(): Promise<void> {
     this.#saved = savedBgp(await this.#options.files.read(stateFile));
+    if (this.#saved.daemon !== null) this.#awaitFirstLook();
   }
 
   /** Devices over which routes may go, by family; null: this daemon writes its routes itself. */
@@ -87,6 +93,7 @@ export class BgpLoop {
   /** After a pass that reached the kernel whole. `silent`: this host may not speak for its ranges. */
   want(intent: BgpIntent | null, silent: boolean, unready: readonly Cidr[]): void {
     const before = this.#goal();
+    if (intent !== null && this.#intent === null && this.#status === null) this.#awaitFirstLook();
     this.#intent = intent;
     this.#silent = silent;
     this.#unready = unready;
@@ -122,6 +129,12 @@ export class BgpLoop {
     this.#unschedule();
   }
 
+  /** There is a speaker, and nobody knows yet what to say of it. */
+  get undecided(): boolean {
+    const speaks = this.#intent !== null || this.#saved.daemon !== null;
+    return speaks && this.#status === null && this.#options.clock.monotonic() < this.#undecidedUntil;
+  }
+
   get report(): BgpReport | null {
     return this.#intent === null || this.#status === null
       ? null
@@ -130,6 +143,14 @@ export class BgpLoop {
 
   get problems(): readonly Problem[] {
     return this.#problem === null ? [] : [this.#problem];
+  }
+
+  #awaitFirstLook(): void {
+    const { clock, timers, onChange } = this.#options;
+    this.#undecidedUntil = clock.monotonic() + firstLookMs;
+    timers.after(firstLookMs, () => {
+      if (!this.#stopped) onChange();
+    });
   }
 
   /** What the daemon is to be told; null: nothing, there is none. */
