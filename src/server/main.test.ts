@@ -250,6 +250,7 @@ test('configuration: the file is checked, flags win, addresses have two forms', 
     ],
     names: [],
     logLevel: 'warn',
+    vpc: { everySeconds: 10, silentAfterSeconds: 30 },
   });
   assert.deepEqual(readConfig('').listen, [{ host: '127.0.0.1', port: 7443 }]);
   for (const text of [
