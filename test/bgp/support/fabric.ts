@@ -256,11 +256,16 @@ export async function nextHops(ns: Netns, cidr: Cidr): Promise<number> {
   );
 }
 
-export async function until(what: string, holds: () => Promise<boolean>, seconds = 30): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => Promise<boolean>,
+  seconds = 40,
+  more: () => string = () => '',
+): Promise<void> {
   const end = Date.now() + seconds * 1000;
   for (;;) {
     if (await holds()) return;
-    if (Date.now() > end) assert.fail(`not within ${seconds} s: ${what}`);
+    if (Date.now() > end) assert.fail(`not within ${seconds} s: ${what} ${more()}`);
     await pause(150);
   }
 }
@@ -270,10 +275,19 @@ export function pause(ms: number): Promise<void> {
 }
 
 export async function allUp(speaker: Speaker): Promise<void> {
-  await until('all four sessions established', async () => {
-    const { sessions } = await speaker.status();
-    return sessions.length === 4 && sessions.every(({ state }) => state === 'established');
-  });
+  let seen = '';
+  await until(
+    'all four sessions established',
+    async () => {
+      const { sessions } = await speaker.status();
+      seen = sessions
+        .map(({ neighbour, state, lastError }) => `${neighbour} ${state} ${lastError}`)
+        .join('; ');
+      return sessions.length === 4 && sessions.every(({ state }) => state === 'established');
+    },
+    40,
+    () => seen,
+  );
 }
 
 /** Applies as an agent does: again until the daemon answers. */

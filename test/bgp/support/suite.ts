@@ -245,7 +245,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
     for (const daemon of daemons) await daemon.destroy();
     for (const daemon of daemons) daemon.start();
     await until('the switch that lives has the ranges', async () => (await tors[0].learned()).length === 2);
-    await until('one way', async () => (await nextHops(host, networks[0]!)) === 1, 40);
+    await until('one way', async () => (await nextHops(host, networks[0]!)) === 1);
     for (const daemon of tors[1].daemons) daemon.start();
     await allUp(speaker);
     for (const cidr of networks) await until('two ways', async () => (await nextHops(host, cidr)) === 2);
@@ -347,7 +347,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
         tor.signal('SIGSTOP');
         try {
           for (const cidr of networks)
-            await until('the other way alone', async () => (await nextHops(host, cidr)) === 1, 15);
+            await until('the other way alone', async () => (await nextHops(host, cidr)) === 1);
           const { sessions } = await speaker.status();
           const silent = sessions.filter(({ peer }) => peer === `tor${tor.number}`);
           assert.deepEqual(

@@ -15,6 +15,7 @@ import {
   frrNeighbour,
   frrPrefixList,
   frrSession,
+  frrStalePaths,
   isLinkLocal,
   needsExtendedNextHop,
 } from '#core/routing/export/frr-text.ts';
@@ -108,6 +109,10 @@ function routeMap(communities: readonly string[]): string[] {
 function routerLines(intent: BgpIntent, dialect: FrrDialect): string[] {
   const restart = intent.gracefulRestartSeconds;
   const recovery = birdRecoverySeconds(intent.connectRetrySeconds);
+  const twice = families.every((family) => {
+    const count = intent.peers.filter((peer) => peer.families.includes(family)).length;
+    return count !== 1;
+  });
   const frrOnly = [
     ...(restart === 120 ? [] : [`bgp graceful-restart restart-time ${restart}`]),
     ...(recovery === 360 ? [] : [`bgp graceful-restart select-defer-time ${recovery}`]),
@@ -116,7 +121,9 @@ function routerLines(intent: BgpIntent, dialect: FrrDialect): string[] {
   return [
     `bgp router-id ${intent.routerId}`,
     'no bgp default ipv4-unicast',
-    ...(restart === 0 ? [] : ['bgp graceful-restart', ...(dialect === 'frr' ? frrOnly : [])]),
+    ...(restart === 0
+      ? []
+      : ['bgp graceful-restart', ...frrStalePaths(restart, twice), ...(dialect === 'frr' ? frrOnly : [])]),
     'bgp bestpath as-path multipath-relax',
     'no bgp network import-check',
   ];

@@ -113,7 +113,7 @@ function peerOf({ text }: Line): string[] {
 /** Lines that have one value: the words before it. */
 const single = [
   /^neighbor \S+ (?:remote-as|interface remote-as|description|password|update-source|timers connect|timers|ttl-security hops|bfd profile|maximum-prefix|advertisement-interval)(?= )/,
-  /^(?:bgp router-id|bgp graceful-restart restart-time|bgp graceful-restart select-defer-time|maximum-paths ibgp|maximum-paths|set community|set large-community)(?= )/,
+  /^(?:bgp router-id|bgp graceful-restart restart-time|bgp graceful-restart stalepath-time|bgp graceful-restart select-defer-time|maximum-paths ibgp|maximum-paths|set community|set large-community)(?= )/,
 ];
 
 function slotOf({ path, text }: Line): string {

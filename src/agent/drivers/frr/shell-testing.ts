@@ -15,7 +15,7 @@ export function emptyShell(): ShellState {
 
 /** Lines that hold one value: the words that name it. */
 const slots =
-  /^(neighbor \S+ (?:remote-as|interface remote-as|description|password|update-source|timers(?= \d)|timers connect|ttl-security|bfd profile|maximum-prefix|advertisement-interval)|bgp router-id|bgp graceful-restart (?:restart-time|select-defer-time)|maximum-paths(?= \d)|maximum-paths ibgp|set community|set large-community)/;
+  /^(neighbor \S+ (?:remote-as|interface remote-as|description|password|update-source|timers(?= \d)|timers connect|ttl-security|bfd profile|maximum-prefix|advertisement-interval)|bgp router-id|bgp graceful-restart (?:restart-time|stalepath-time|select-defer-time)|maximum-paths(?= \d)|maximum-paths ibgp|set community|set large-community)/;
 
 function slotOf(line: string): string | null {
   const list = /^(neighbor \S+ (?:prefix-list|route-map)) \S+ (in|out)$/.exec(line);

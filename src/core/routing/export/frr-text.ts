@@ -120,3 +120,12 @@ export function frrBfdProfiles(sessions: readonly Pick<FrrSession, 'bfd'>[]): st
 export function frrWord(text: string): string {
   return text.replace(/[^\x21-\x7e]|[!#?|]/g, '_');
 }
+
+/**
+ * How long what a neighbour told is kept when its session is gone. FRR takes a neighbour that fell silent for one that restarts, so this
+ * bounds how long packets go to a dead one, on top of the hold time. Where there is another way at once nothing needs to be kept;
+ * elsewhere a daemon that restarts has to be back by then.
+ */
+export function frrStalePaths(restartSeconds: number, otherWay: boolean): string[] {
+  return [`bgp graceful-restart stalepath-time ${otherWay ? 1 : Math.min(30, restartSeconds)}`];
+}

@@ -10,6 +10,7 @@ import {
   frrNeighbour,
   frrPrefixList,
   frrSession,
+  frrStalePaths,
   frrWord,
   isLinkLocal,
   needsExtendedNextHop,
@@ -65,6 +66,7 @@ function bgpLines(device: string, bgp: DeviceBgpIntent, secrets: DeviceSecrets):
       ? []
       : [
           ' bgp graceful-restart',
+          ...frrStalePaths(restart, false).map((line) => ` ${line}`),
           ...(restart === 120 ? [] : [` bgp graceful-restart restart-time ${restart}`]),
           ` bgp graceful-restart select-defer-time ${recovery}`,
           ' bgp graceful-restart preserve-fw-state',
