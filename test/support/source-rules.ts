@@ -40,6 +40,7 @@ export const edges: readonly string[] = [
   'src/net/https.ts',
   'src/server/http/app.ts',
   'src/agent/exec.ts',
+  'src/agent/drivers/exabgp/api.ts',
   'src/store/sqlite/index.ts',
 ];
 const worldly =
@@ -48,7 +49,8 @@ const impure = /\b(process|performance|crypto|globalThis|console|fetch|queueMicr
 
 export function isTest(path: string): boolean {
   return (
-    path.endsWith('.test.ts') || /(\/|-)(testing|conformance|contract-test|harness|child)(\.ts|\/)/.test(path)
+    path.endsWith('.test.ts') ||
+    /(\/|-)(testing(-[a-z]+)?|conformance|contract-test|harness|child)(\.ts|\/)/.test(path)
   );
 }
 
