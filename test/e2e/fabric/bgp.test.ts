@@ -159,7 +159,8 @@ if (inPrivateNamespaces(import.meta.url, { timeoutMs: 400_000 })) {
       async () => assert.ok((await romanaRoutes(lab, 'h1')).every((line) => !line.includes(' dev up1'))),
       20_000,
     );
-    await sleep(3_000);
+    // the spine and the other hosts miss the leaf by clocks of their own
+    await sleep(5_000);
     const { longestMs, lost, sent } = await way.stop();
     console.log(`# a leaf died: at most ${longestMs} ms without an answer, ${lost} of ${sent} packets lost`);
     assert.ok(longestMs < holdMs + 3_000, `${longestMs} ms`);
