@@ -2,6 +2,7 @@
 import { type Cidr, formatAddress, formatCidr } from '../address/index.ts';
 import type { RoutingProblem } from './model.ts';
 import type { DeviceNode, GroupNode, HostNode, Site } from './nodes.ts';
+import { hostHops } from './reach.ts';
 import { ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
 import { serving } from './site-groups.ts';
@@ -31,22 +32,28 @@ export function addressProblem(site: Site, host: HostNode, cidr: Cidr): RoutingP
 
 /** A host without an address, or without a link, that leads to it from the devices that serve it. */
 function unlinked(site: Site, host: HostNode): RoutingProblem[] {
-  if (host.fenced || host.own.length === 0) return [];
+  if (host.fenced || host.own.length + host.granted.length === 0) return [];
   return [...new Set(host.places.map(serving))].flatMap((group): RoutingProblem[] => {
     if (group === null) return [];
-    const links = host.links.filter(({ device }) => device.group === group);
-    if (links.length === 0) return [noLink(host, group)];
-    // Over a session on a link without addresses, prefixes of both families go.
-    if (host.bgp?.unnumbered === true) return [];
-    return host.own
-      .filter(({ address: { family } }) =>
-        links.every(({ addresses }) => {
-          const address = ofFamily(addresses, family);
-          return address === undefined || !site.owns(host, address);
-        }),
-      )
+    if (host.links.every(({ device }) => device.group !== group)) return [noLink(host, group)];
+    return [...host.own, ...host.granted]
+      .filter((cidr) => !isLedBy(site, host, group, cidr))
       .map((cidr) => addressProblem(site, host, cidr));
   });
+}
+
+/** Some device that serves the host has a way to it. */
+export function isLed(site: Site, host: HostNode, cidr: Cidr): boolean {
+  return host.places.some((place) => {
+    const group = serving(place);
+    return group !== null && isLedBy(site, host, group, cidr);
+  });
+}
+
+function isLedBy(site: Site, host: HostNode, group: GroupNode, cidr: Cidr): boolean {
+  return host.links.some(
+    (link) => link.device.group === group && hostHops(site, link, cidr.address.family).length > 0,
+  );
 }
 
 function noLink({ name }: HostNode, { path, topology }: GroupNode): RoutingProblem {

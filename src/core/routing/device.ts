@@ -71,9 +71,12 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
     specific && !top
       ? []
       : ownAggregates(site, group).filter((cidr) => forwarded.cover(cidr)?.cidr.length !== cidr.length);
-  const networks = top && device.bgp === null ? [] : networksAbove(site, device);
-  for (const { cidr, holder } of site.grants) {
-    if (!isBelow(group, holder)) missed.push({ cidr, why: { kind: 'granted', host: holder.name }, by: null });
+  const networks = (top && device.bgp === null ? [] : networksAbove(site, device)).filter(
+    ({ route }) => !own.some((cidr) => equalCidr(cidr, route.cidr)),
+  );
+  for (const { cidr, holder, led } of site.grants) {
+    if (led && !isBelow(group, holder))
+      missed.push({ cidr, why: { kind: 'granted', host: holder.name }, by: null });
   }
   const drops = own.map((cidr) => ({ cidr }));
   const here = new Lookup<{ readonly cidr: Cidr }>([...reached, ...drops]);
@@ -81,16 +84,26 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   const addUp = (cidr: Cidr, why: PlannedRoute['why']): void => {
     const session = !top;
     const nextHops = upHops(site, nearest(reaches, device, cidr), cidr.address.family, session);
-    if (nextHops.length > 0) up.set(formatCidr(cidr), { route: { cidr, nextHops, why }, session });
-    else
-      problems.push({
-        code: 'host_unreachable',
-        about: device.name,
-        message: `Device ${device.name} has no way to ${formatCidr(cidr)}: neither a link to its host nor a device above.`,
-      });
+    if (nextHops.length > 0) {
+      up.set(formatCidr(cidr), { route: { cidr, nextHops, why }, session });
+      return;
+    }
+    problems.push({
+      code: 'host_unreachable',
+      about: device.name,
+      message: `Device ${device.name} has no way to ${formatCidr(cidr)}: neither a link to its host nor a device above.`,
+    });
+    // Led down to where it was granted away from, it would come back.
+    if (forwarded.cover(cidr) !== undefined) addDrop(cidr, why);
+  };
+  const addDrop = (cidr: Cidr, why: PlannedRoute['why']): void => {
+    up.set(formatCidr(cidr), { route: { cidr, nextHops: [], why }, session: false });
   };
   for (const { cidr, why, by } of missed) {
-    if (here.cover(cidr) === undefined || forwarded.cover(cidr)?.cidr.length === cidr.length) continue;
+    const led = forwarded.cover(cidr);
+    if (here.cover(cidr) === undefined || led?.cidr.length === cidr.length) continue;
+    // What nobody of the group reaches is dropped here, unless it would be led to somebody else.
+    if (by?.size === 0 && led === undefined) continue;
     addUp(cidr, why);
     if (!top && by !== null && isOwnAs(device, by)) {
       problems.push({
@@ -100,15 +113,13 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
       });
     }
   }
-  // What devices below need from above, this one must know before it can tell them.
-  if (!top) {
-    for (const { upper, lower } of device.downs) {
-      if (upper !== device || lower.bgp === null) continue;
-      for (const { route, session } of of(lower).up) {
-        const { cidr, why } = route;
-        if (session && !up.has(formatCidr(cidr)) && here.cover(cidr)?.cidr.length !== cidr.length)
-          addUp(cidr, why);
-      }
+  // What devices below are to be told, this one must know itself, if only that nobody has it.
+  for (const { lower } of device.bgp === null ? [] : device.downs) {
+    for (const { route, session } of lower.bgp === null ? [] : of(lower).up) {
+      const { cidr, why } = route;
+      if (!session || up.has(formatCidr(cidr)) || here.cover(cidr)?.cidr.length === cidr.length) continue;
+      if (top) addDrop(cidr, why);
+      else addUp(cidr, why);
     }
   }
   return { own, down, up: [...up.values()], networks, problems: sortedProblems(problems) };

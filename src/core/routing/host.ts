@@ -81,20 +81,21 @@ function grantedElsewhere(
   gateways: readonly NextHop[],
   problems: RoutingProblem[],
 ): PlannedRoute[] {
-  return site.grants.flatMap(({ cidr, holder }): PlannedRoute[] => {
+  return site.grants.flatMap(({ cidr, holder, led: known }): PlannedRoute[] => {
     if (holder === self || links.some(({ members }) => members.some(({ host }) => host === holder)))
       return [];
     const home = self.own.some((own) => containsCidr(own, cidr) && own.length < cidr.length);
     const led = links.some((link) => entryOver(link, cidr));
     if (!home && !led && !empty.some((route) => containsCidr(route.cidr, cidr))) return [];
-    const nextHops = gateways.filter(({ address }) => address.family === cidr.address.family);
+    const nextHops = known ? gateways.filter(({ address }) => address.family === cidr.address.family) : [];
     if (nextHops.length === 0) {
       problems.push({
         code: 'host_unreachable',
         about: holder.name,
         message: `No route to ${formatCidr(cidr)}, granted to host ${holder.name} on another link: no device is stated to lead there.`,
       });
-      return [];
+      // Sent to its home it would come back from there, or go through it.
+      return known && !home ? [{ cidr, nextHops: [], why: { kind: 'withdrawn', host: holder.name } }] : [];
     }
     return [{ cidr, nextHops: hopSet(nextHops), why: { kind: 'granted', host: holder.name } }];
   });

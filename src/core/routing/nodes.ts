@@ -76,8 +76,8 @@ export interface Site {
    * what its top answers for.
    */
   readonly gathered: { readonly topology: string; readonly cidrs: readonly Cidr[] } | null;
-  /** Every granted route with its holder; sorted. */
-  readonly grants: readonly { readonly cidr: Cidr; readonly holder: HostNode }[];
+  /** Every granted route with its holder; `led`: devices lead it there. */
+  readonly grants: readonly { readonly cidr: Cidr; readonly holder: HostNode; readonly led: boolean }[];
   /** Whether packets to the address reach this host: of two that claim it, it is the first by name. */
   owns(host: HostNode, address: Address): boolean;
 }

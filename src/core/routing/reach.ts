@@ -67,7 +67,8 @@ function reachOf(site: Site, group: GroupNode, of: Reaches): Reach {
         by = all(group, (device) => groupHops(device, below, item).length > 0);
         if (key !== null) cache.set(key, by);
       }
-      if (by?.size !== 0) items.push({ cidr: item.cidr, why: item.why, by, from: { group: below, item } });
+      // Kept though nobody reaches it: the aggregate that it lies in would lead it to where it comes back from.
+      items.push({ cidr: item.cidr, why: item.why, by, from: { group: below, item } });
     }
   }
   const specific = isSpecific(site, group);

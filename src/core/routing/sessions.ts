@@ -13,7 +13,11 @@ export interface Session {
 
 export function hostSessions(site: Site, { host, device, addresses, link }: HostLink): Session[] {
   if (host.bgp === null || host.asn === null || device.bgp === null) return [];
-  if (!host.bgp.unnumbered) return numbered(site, addresses, device.device.addresses);
+  if (!host.bgp.unnumbered) {
+    // Two neighbours with one address are no configuration at all.
+    const own = addresses.filter((address) => site.owns(host, address));
+    return numbered(site, own, device.device.addresses);
+  }
   return link === null ? [] : [{ families: [4, 6], lower: null, upper: null }];
 }
 

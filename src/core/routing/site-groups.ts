@@ -1,5 +1,5 @@
 /** Groups and devices out of the input, and how devices are linked. May import core/address. */
-import { type BgpFabric, type Fabric, l2Default } from './fabric.ts';
+import { type BgpFabric, type Device, type Fabric, l2Default } from './fabric.ts';
 import type { RoutingGroup, RoutingTopology } from './model.ts';
 import type { DeviceLink, DeviceNode, GroupNode } from './nodes.ts';
 import { byName } from './routes.ts';
@@ -18,34 +18,32 @@ export function readTopology(
       aggregates: group.aggregates,
     };
     groups.set(keyOf(topology, group.path), node);
-    for (const child of group.groups) node.children.push(read(child, node));
+    const children = [...group.groups].sort((a, b) => byName(a.path, b.path));
+    node.children.push(...children.map((child) => read(child, node)));
     node.speaks = node.fabric.kind === 'bgp' || node.children.some(({ speaks }) => speaks);
-    for (const device of [...group.devices].sort((a, b) => byName(a.name, b.name))) {
+    listed.set(node, group.devices);
+    return node;
+  };
+  const listed = new Map<GroupNode, readonly Device[]>();
+  const addDevices = (node: GroupNode): void => {
+    for (const device of [...(listed.get(node) ?? [])].sort((a, b) => byName(a.name, b.name))) {
       if (devices.has(device.name)) {
         about(
           device.name,
-          `Two devices are called ${device.name}; rename one, only the first by path counts.`,
+          `Two devices are called ${device.name}: only the topmost counts, rename the other.`,
         );
         continue;
       }
       const bgp = device.asn === null || !node.speaks ? null : sessionFabric(node);
-      const known = {
-        name: device.name,
-        device,
-        group: node,
-        ups: [],
-        downs: [],
-        downsTo: new Map(),
-        hosts: [],
-        bgp,
-      };
-      devices.set(device.name, known);
-      node.devices.push(known);
+      const known = { name: device.name, device, group: node, bgp };
+      const added = { ...known, ups: [], downs: [], downsTo: new Map(), hosts: [] };
+      devices.set(device.name, added);
+      node.devices.push(added);
     }
+    node.children.forEach(addDevices);
     if (node.devices.length > 0) node.below.push(...node.children.flatMap(nearestBelow));
-    return node;
   };
-  read(root, null);
+  addDevices(read(root, null));
 }
 
 export function newGroup(

@@ -3,7 +3,7 @@
  * Everything else of this folder reads it and changes nothing in it. May import core/address.
  */
 import { type Cidr, containsCidr, formatAddress } from '../address/index.ts';
-import { checkSite } from './checks.ts';
+import { checkSite, isLed } from './checks.ts';
 import type { FabricKind } from './fabric.ts';
 import type { RoutingHost, RoutingInput, RoutingNetwork, RoutingProblem } from './model.ts';
 import type { DeviceNode, GroupNode, HostNode, Site } from './nodes.ts';
@@ -37,12 +37,13 @@ export function readSite(input: RoutingInput): Site {
     devices,
     problems: [],
     gathered: gatheredBy(devices.values(), networks, input.hosts),
-    grants: [...hosts.values()].flatMap((holder) =>
-      holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder })),
-    ),
+    grants: [],
     owns: (host, address) => !disputed.has(host) || (owners.get(formatAddress(address)) ?? host) === host,
   };
-  return { ...site, problems: sortedProblems([...problems, ...checkSite(site)]) };
+  const grants = [...hosts.values()].flatMap((holder) =>
+    holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder, led: isLed(site, holder, cidr) })),
+  );
+  return { ...site, grants, problems: sortedProblems([...problems, ...checkSite(site)]) };
 }
 
 export function kindsOf({ places }: HostNode): FabricKind[] {

@@ -58,7 +58,7 @@ const hostShape = fc.record({
   homes: fc.constantFrom('stated', 'stated', 'first', 'last', 'both'),
   ids: fc.constantFrom(1, 1, 2, 4),
   flat: fc.boolean(),
-  state: fc.constantFrom('active', 'active', 'active', 'draining', 'fenced'),
+  state: fc.constantFrom('active', 'active', 'active', 'active', 'draining', 'fenced', 'lost'),
   takes: fc.option(fc.integer({ min: 1, max: 6 }), { nil: null, freq: 3 }),
 } as const);
 
@@ -272,4 +272,83 @@ function at(base: Cidr, length: number, index: number, count: number): Cidr {
 
 function byPath(groups: readonly CarvedGroup[]): Map<string, CarvedGroup> {
   return new Map(groups.map((group) => [group.path, group]));
+}
+
+/** What can be missing, doubled or wrong in what a site states; applied to whatever `at` picks. */
+const faults = [
+  'no v4 address',
+  'no v6 address',
+  'no address',
+  'same address as the first host',
+  'unknown uplink',
+  'no place',
+  'unknown group',
+  'range of another host',
+  'device without address',
+  'device without AS number',
+  'device without uplinks',
+  'device linked to itself',
+  'device of the name of another',
+] as const;
+type Fault = (typeof faults)[number];
+export const harms: fc.Arbitrary<readonly { readonly fault: Fault; readonly at: number }[]> = fc.array(
+  fc.record({ fault: fc.constantFrom(...faults), at: fc.nat(100) }),
+  { minLength: 1, maxLength: 4 },
+);
+
+export function harmed(
+  input: RoutingInput,
+  harm: { readonly fault: Fault; readonly at: number },
+): RoutingInput {
+  const { fault, at: pick } = harm;
+  const { hosts, topologies } = input;
+  if (fault.startsWith('device')) {
+    const [first, ...others] = topologies;
+    const all: string[] = [];
+    const collect = (group: RoutingGroup): void => {
+      all.push(...group.devices.map(({ name }) => name));
+      group.groups.forEach(collect);
+    };
+    collect(first!.root);
+    const chosen = all[pick % Math.max(1, all.length)];
+    const change = (group: RoutingGroup): RoutingGroup => ({
+      ...group,
+      devices: group.devices.map((each) => (each.name === chosen ? harmedDevice(each, fault, all) : each)),
+      groups: group.groups.map(change),
+    });
+    return { ...input, topologies: [{ ...first!, root: change(first!.root) }, ...others] };
+  }
+  const chosen = hosts[pick % Math.max(1, hosts.length)];
+  return {
+    ...input,
+    hosts: hosts.map((host) => (host === chosen ? harmedHost(host, fault, hosts[0]!) : host)),
+  };
+}
+
+function harmedHost(host: RoutingHost, fault: Fault, first: RoutingHost): RoutingHost {
+  const without = (family: number): RoutingHost => ({
+    ...host,
+    addresses: host.addresses.filter((address) => address.family !== family),
+    uplinks: host.uplinks.map((each) => ({
+      ...each,
+      addresses: each.addresses.filter((address) => address.family !== family),
+    })),
+  });
+  if (fault === 'no v4 address') return without(4);
+  if (fault === 'no v6 address') return without(6);
+  if (fault === 'no address') return { ...host, addresses: [], uplinks: [] };
+  if (fault === 'same address as the first host')
+    return { ...host, addresses: first.addresses, uplinks: first.uplinks };
+  if (fault === 'unknown uplink') return { ...host, uplinks: [uplink('nobody', [])] };
+  if (fault === 'no place') return { ...host, places: [] };
+  if (fault === 'unknown group') return { ...host, places: [{ topology: 'default', path: 'z0/unknown' }] };
+  return { ...host, ranges: first.ranges };
+}
+
+function harmedDevice(each: Device, fault: Fault, all: readonly string[]): Device {
+  if (fault === 'device without address') return { ...each, addresses: [] };
+  if (fault === 'device without AS number') return { ...each, asn: null };
+  if (fault === 'device without uplinks') return { ...each, uplinks: [] };
+  if (fault === 'device linked to itself') return { ...each, uplinks: [deviceUplink(each.name, [], [])] };
+  return { ...each, name: all[0]! };
 }
