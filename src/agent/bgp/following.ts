@@ -16,10 +16,14 @@ export interface Following {
 export const nobody: Following = { 4: [], 6: [] };
 
 export interface SavedBgp {
-  /** Null: nothing of ours is announced by any. */
+  /** The one that announces for us. */
   readonly daemon: Daemon | null;
+  /** Those that did before, and may still. */
+  readonly left: readonly Daemon[];
   readonly following: Following;
 }
+
+export const nothingSaved: SavedBgp = { daemon: null, left: [], following: nobody };
 
 export function followed(last: Following, peers: readonly BgpPeer[], status: SpeakerStatus): Following {
   if (status.daemon !== 'up') return last;
@@ -52,12 +56,13 @@ export function overSessions<T extends { readonly to: string }>(
 /** A damaged or missing file tells nothing. */
 export function savedBgp(text: string | null): SavedBgp {
   try {
-    const { daemon, following = nobody } = JSON.parse(text ?? '{}') as Partial<SavedBgp>;
+    const { daemon, left, following = nobody } = JSON.parse(text ?? '{}') as Partial<SavedBgp>;
     const names = (list: unknown): string[] =>
       Array.isArray(list) ? list.filter((name) => typeof name === 'string') : [];
     const known = daemons.find((one) => one === daemon) ?? null;
-    return { daemon: known, following: { 4: names(following[4]), 6: names(following[6]) } };
+    const before = daemons.filter((one) => one !== known && names(left).includes(one));
+    return { daemon: known, left: before, following: { 4: names(following[4]), 6: names(following[6]) } };
   } catch {
-    return { daemon: null, following: nobody };
+    return nothingSaved;
   }
 }

@@ -214,7 +214,7 @@ test('a fabric that needs no speaker any more is told to one that was away as so
   loop.stop();
 });
 
-test('another daemon: the one before is silenced', async () => {
+test('7 another daemon: the one before is silenced', async () => {
   const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
   const { sim, loop } = await setup({ speakers: { bird, gobgp } });
   loop.want(intentOf(), false, []);
@@ -225,6 +225,28 @@ test('another daemon: the one before is silenced', async () => {
   assert.deepEqual([gobgp.announced, texts(bird.announced)], [[], ['10.1.0.0/16', 'fd10:1::/32']]);
   assert.equal(loop.following('bird'), null);
   loop.stop();
+});
+
+test('7 a daemon that was away when another took its place is silenced when it is back, by the next agent too', async () => {
+  const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
+  const { sim, loop, make, files } = await setup({ speakers: { bird, gobgp } });
+  loop.want(intentOf(), false, []);
+  await sim.run(5_000);
+  gobgp.daemon = 'down';
+  loop.want(intentOf({ daemon: 'bird' }), false, []);
+  await sim.run(5_000);
+  assert.equal(bird.announced.length, 2);
+  assert.match(loop.problems[0]?.message ?? '', /^gobgp, which this host used before, may still announce/);
+  loop.stop();
+  const next = make();
+  await next.load();
+  next.want(intentOf({ daemon: 'bird' }), false, []);
+  await sim.run(5_000);
+  gobgp.daemon = 'up';
+  await sim.run(60_000);
+  assert.deepEqual([gobgp.announced, bird.announced.length, next.problems], [[], 2, []]);
+  assert.match(files.get('bgp.json') ?? '', /"left":\[\]/);
+  next.stop();
 });
 
 test('4 a daemon that was restarted, or lost what it announced, is told again', async () => {
@@ -348,7 +370,7 @@ test('6 nobody has to say anything of a speaker before the first look at it, or 
   last.stop();
 });
 
-test('7 the end of the agent changes nothing, and sets no timer', async () => {
+test('8 the end of the agent changes nothing, and sets no timer', async () => {
   const { sim, speaker, loop } = await setup();
   loop.want(intentOf(), false, []);
   await sim.run(5_000);

@@ -10,7 +10,8 @@
  * 5. Routes follow sessions only where the daemon writes none; what they follow outlives the agent.
  * 6. After a start nothing is told of the speaker, and nothing without it, until it was looked at or has had its time: a report without
  *    it says that there is none.
- * 7. Nothing here starts or stops a daemon; the end of the agent changes nothing.
+ * 7. A daemon that this host used before is silenced, however long it takes until that one answers.
+ * 8. Nothing here starts or stops a daemon; the end of the agent changes nothing.
  */
 import type { BgpReport, Problem } from '#contract/model.ts';
 import { type Cidr, formatCidr, overlaps } from '#core/address/index.ts';
@@ -20,7 +21,7 @@ import type { Daemon } from '#core/routing/fabric.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
 import type { StateFiles } from '../saved-view.ts';
 import type { Speaker, SpeakerStatus } from '../speaker.ts';
-import { type Following, followed, nobody, type SavedBgp, savedBgp } from './following.ts';
+import { type Following, followed, nothingSaved, type SavedBgp, savedBgp } from './following.ts';
 import { bgpReport } from './report.ts';
 
 export interface BgpLoopOptions {
@@ -51,7 +52,7 @@ const stateFile = 'bgp.json';
 export class BgpLoop {
   readonly #options: BgpLoopOptions;
   readonly #speakers = new Map<Daemon, Speaker>();
-  #saved: SavedBgp = { daemon: null, following: nobody };
+  #saved: SavedBgp = nothingSaved;
   #intent: BgpIntent | null = null;
   #silent = false;
   /** Own ranges without a blackhole. */
@@ -64,6 +65,8 @@ export class BgpLoop {
   #retryAt = Number.NEGATIVE_INFINITY;
   #status: SpeakerStatus | null = null;
   #problem: Problem | null = null;
+  #leftProblem: Problem | null = null;
+  #leftRetryAt = Number.NEGATIVE_INFINITY;
   #states = '';
   #undecidedUntil = Number.NEGATIVE_INFINITY;
   #soonUntil = Number.NEGATIVE_INFINITY;
@@ -97,10 +100,11 @@ export class BgpLoop {
     this.#intent = intent;
     this.#silent = silent;
     this.#unready = unready;
-    if (intent !== null && intent.daemon !== this.#saved.daemon) this.#leave(intent.daemon);
-    if (intent === null) this.#forgetStatus();
+    const daemon = intent?.daemon ?? null;
+    const other = daemon !== this.#saved.daemon;
+    if (other) this.#turnTo(daemon);
     if (this.#goal() !== before) this.#retryAt = Number.NEGATIVE_INFINITY;
-    if (this.#goal() !== this.#told) this.#wake();
+    if (other || this.#goal() !== this.#told) this.#wake();
     // Passes that come often put no look off.
     else if (this.#running === null && this.#timer === null) this.#schedule();
   }
@@ -142,7 +146,7 @@ export class BgpLoop {
   }
 
   get problems(): readonly Problem[] {
-    return this.#problem === null ? [] : [this.#problem];
+    return [this.#problem, this.#leftProblem].filter((one) => one !== null);
   }
 
   #awaitFirstLook(): void {
@@ -155,7 +159,8 @@ export class BgpLoop {
 
   /** What the daemon is to be told; null: nothing, there is none. */
   #goal(): string | null {
-    if (this.#silent || this.#intent === null) return this.#saved.daemon === null ? null : silence;
+    if (this.#silent) return this.#saved.daemon === null ? null : silence;
+    if (this.#intent === null) return null;
     return JSON.stringify(this.#effective(this.#intent));
   }
 
@@ -181,18 +186,16 @@ export class BgpLoop {
     }
   }
 
-  /** Another daemon from now on: what the one before announces is taken back. */
-  #leave(daemon: Daemon): void {
-    const before = this.#saved.daemon;
-    this.#save({ ...this.#saved, daemon });
+  /** Another daemon from now on, or none: what the one before announces is taken back, however long that takes. */
+  #turnTo(daemon: Daemon | null): void {
+    const { daemon: before, left, following } = this.#saved;
+    const leave = new Set([...left, ...(before === null ? [] : [before])]);
+    if (daemon !== null) leave.delete(daemon);
+    this.#save({ daemon, left: [...leave], following });
     this.#told = null;
+    this.#announced = new Set();
+    this.#leftRetryAt = Number.NEGATIVE_INFINITY;
     this.#forgetStatus();
-    if (before === null || before === daemon) return;
-    this.#speaker(before)
-      .withdraw()
-      .catch((error: unknown) =>
-        this.#options.log.warn({ error, daemon: before }, 'the daemon used before was not silenced'),
-      );
   }
 
   #forgetStatus(): void {
@@ -229,24 +232,42 @@ export class BgpLoop {
 
   #schedule(): void {
     this.#unschedule();
-    if (this.#stopped || this.#goal() === null) return;
-    const now = this.#options.clock.monotonic();
-    // A daemon that is left for good is only told, not looked at.
-    if (this.#intent === null && this.#told === silence) return;
-    this.#timer = this.#options.timers.after(now < this.#soonUntil ? soonMs : idleMs, () => this.#wake());
+    const { clock, timers } = this.#options;
+    const leaves = this.#saved.left.length > 0;
+    if (this.#stopped || (this.#goal() === null && !leaves)) return;
+    const soon = clock.monotonic() < this.#soonUntil;
+    this.#timer = timers.after(soon ? soonMs : idleMs, () => this.#wake());
   }
 
   async #turn(): Promise<void> {
     const { daemon } = this.#saved;
     const goal = this.#goal();
-    if (daemon === null || goal === null) return;
-    const speaker = this.#speaker(daemon);
-    if (this.#due(goal)) await this.#tell(speaker, goal);
-    if (this.#intent === null) {
-      if (this.#told === silence) this.#save({ daemon: null, following: nobody });
-      return;
+    if (daemon !== null && goal !== null) {
+      if (this.#due(goal)) await this.#tell(daemon, goal);
+      const intent = this.#intent;
+      if (intent?.daemon === daemon) await this.#look(this.#speaker(daemon), intent);
     }
-    await this.#look(speaker, this.#intent);
+    await this.#silenceLeft();
+  }
+
+  async #silenceLeft(): Promise<void> {
+    const { clock, log } = this.#options;
+    if (clock.monotonic() < this.#leftRetryAt) return;
+    let problem: Problem | null = null;
+    for (const daemon of this.#saved.left) {
+      try {
+        await this.#limited(() => this.#speaker(daemon).withdraw());
+        this.#save({ ...this.#saved, left: this.#saved.left.filter((one) => one !== daemon) });
+      } catch (error) {
+        const { code, message } = problemOf(error);
+        problem = { code, message: `${daemon}, which this host used before, may still announce: ${message}` };
+        this.#leftRetryAt = clock.monotonic() + againMs;
+      }
+    }
+    if (this.#leftProblem?.message === problem?.message) return;
+    if (problem !== null) log.warn({ code: problem.code }, problem.message);
+    this.#leftProblem = problem;
+    this.#options.onChange();
   }
 
   #due(goal: string): boolean {
@@ -255,16 +276,19 @@ export class BgpLoop {
     return goal !== this.#told || now - this.#toldAt >= againMs;
   }
 
-  async #tell(speaker: Speaker, goal: string): Promise<void> {
+  async #tell(daemon: Daemon, goal: string): Promise<void> {
     const intent = this.#intent;
     const told = goal !== silence && intent !== null ? this.#effective(intent) : null;
     const { clock, log } = this.#options;
+    const speaker = this.#speaker(daemon);
     try {
       const changes = await this.#limited(async () =>
         told === null ? (await speaker.withdraw(), []) : (await speaker.apply(told)).changes,
       );
+      // Meanwhile it may be another's turn.
+      if (this.#saved.daemon !== daemon) return;
       if (changes.length > 0) {
-        log.info({ daemon: this.#saved.daemon, changes: changes.length }, 'the BGP speaker was told anew');
+        log.info({ daemon, changes: changes.length }, 'the BGP speaker was told anew');
         this.#soon();
       }
       this.#failures = 0;
@@ -273,6 +297,7 @@ export class BgpLoop {
       this.#announced = new Set(told?.announce.map(formatCidr) ?? []);
       this.#complain(null);
     } catch (error) {
+      if (this.#saved.daemon !== daemon) return;
       this.#failures++;
       this.#retryAt = clock.monotonic() + Math.min(againMs, soonMs * 2 ** Math.min(this.#failures, 8));
       this.#told = null;
