@@ -264,6 +264,24 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     await learned(texts(own));
   });
 
+  test('a switch is dead when the daemon starts: the other one gets everything all the same, and changes too', async () => {
+    await stopAll([...daemons, ...tors.flatMap((tor) => tor.daemons)]);
+    const intent = intentOf(daemon, {}, { ttlSecurity: true });
+    for (const prefix of await tors[1].learned()) await tors[1].ns.run(['ip', 'route', 'del', prefix]);
+    await learned([], [tors[1]]);
+    for (const one of [...tors[1].daemons, ...daemons]) one.start();
+    await learned(texts(own), [tors[1]]);
+    await applyUntilUp(speaker, { ...intent, announce: own.slice(0, 1) });
+    await learned(texts(own.slice(0, 1)), [tors[1]]);
+    const { sessions } = await speaker.status();
+    for (const { peer, state, lastError } of sessions)
+      assert.equal(
+        state === 'established' ? lastError === '' : lastError !== '',
+        true,
+        `${peer}: ${lastError}`,
+      );
+  });
+
   test('what the daemon cannot do is refused before anything is written', async () => {
     const text = readFileSync(config(), 'utf8');
     const bfd = { intervalMs: 300, multiplier: 3 };
