@@ -13,9 +13,8 @@ import { announcedBy } from './host-bgp.ts';
 import type { BgpNeighbour, DeviceBgpIntent, PlannedRoute } from './model.ts';
 import type { DeviceNode, Site } from './nodes.ts';
 import type { Reaches } from './reach.ts';
-import { byName, ofFamily } from './routes.ts';
+import { byName, insideAny, ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import { insideAny } from './site.ts';
 
 /** Exactly `exact`, and everything inside `within`. */
 interface Filter {

@@ -8,9 +8,8 @@
 import { aggregate, type Cidr, type Family, hostRoute } from '../address/index.ts';
 import type { NextHop, Why } from './model.ts';
 import type { DeviceNode, GroupNode, HostLink, HostNode, Site } from './nodes.ts';
-import { hopSet, LINK_LOCAL, ofFamily } from './routes.ts';
+import { hopSet, insideAny, LINK_LOCAL, ofFamily } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
-import { insideAny } from './site.ts';
 import { serving } from './site-groups.ts';
 
 /** What the groups above are told of. */

@@ -23,6 +23,10 @@ export function ofFamily(addresses: readonly Address[], family: number): Address
   return addresses.find((address) => address.family === family);
 }
 
+export function insideAny(cidrs: readonly Cidr[], cidr: Cidr): boolean {
+  return cidrs.some((outer) => containsCidr(outer, cidr));
+}
+
 export function sortedProblems(problems: readonly RoutingProblem[]): RoutingProblem[] {
   return [...problems].sort((a, b) => byName(a.about, b.about) || byName(a.message, b.message));
 }

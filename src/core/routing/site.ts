@@ -2,7 +2,7 @@
  * The input, indexed once: groups with the fabric that holds for them, who is linked to which device, whose underlay address it is.
  * Everything else of this folder reads it and changes nothing in it. May import core/address.
  */
-import { type Cidr, containsCidr, formatAddress } from '../address/index.ts';
+import { type Cidr, formatAddress } from '../address/index.ts';
 import { checkSite, isLed } from './checks.ts';
 import type { FabricKind } from './fabric.ts';
 import type { RoutingHost, RoutingInput, RoutingNetwork, RoutingProblem } from './model.ts';
@@ -74,8 +74,4 @@ function gatheredBy(
 export function ownAggregates({ gathered }: Site, { parent, topology, aggregates }: GroupNode): Cidr[] {
   const own = aggregates.map(({ cidr }) => cidr);
   return parent === null && gathered?.topology === topology ? [...own, ...gathered.cidrs] : own;
-}
-
-export function insideAny(cidrs: readonly Cidr[], cidr: Cidr): boolean {
-  return cidrs.some((outer) => containsCidr(outer, cidr));
 }
