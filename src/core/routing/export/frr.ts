@@ -66,7 +66,7 @@ function bgpLines(device: string, bgp: DeviceBgpIntent, secrets: DeviceSecrets):
       ? []
       : [
           ' bgp graceful-restart',
-          ...frrStalePaths(restart, false).map((line) => ` ${line}`),
+          ...frrStalePaths(restart, hasOtherWays(bgp)).map((line) => ` ${line}`),
           ...(restart === 120 ? [] : [` bgp graceful-restart restart-time ${restart}`]),
           ` bgp graceful-restart select-defer-time ${recovery}`,
           ' bgp graceful-restart preserve-fw-state',
@@ -86,6 +86,16 @@ const GLOBAL = 'GLOBAL-NEXT-HOP';
 
 function isNumbered(family: Family, { address, families }: BgpNeighbour): boolean {
   return family === 6 && families.includes(6) && address?.family === 6 && !isLinkLocal(address);
+}
+
+/** Above hosts nothing can stand in for a neighbour; among devices another may bring the same. */
+function hasOtherWays({ neighbours }: DeviceBgpIntent): boolean {
+  if (neighbours.length === 0 || neighbours.some(({ role }) => role === 'host')) return false;
+  const bringers = Map.groupBy(
+    neighbours.flatMap(({ accept, acceptWithin }) => [...accept, ...acceptWithin].map(formatCidr)),
+    (text) => text,
+  );
+  return [...bringers.values()].every(({ length }) => length > 1);
 }
 
 function listName(neighbour: BgpNeighbour, family: Family, direction: 'IN' | 'OUT'): string {
