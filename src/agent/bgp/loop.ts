@@ -15,12 +15,12 @@
  */
 import type { BgpReport, Problem } from '#contract/model.ts';
 import { type Cidr, formatCidr, overlaps } from '#core/address/index.ts';
-import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import type { Daemon } from '#core/routing/fabric.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
 import type { StateFiles } from '../saved-view.ts';
 import type { Speaker, SpeakerStatus } from '../speaker.ts';
+import { Calls, problemOf, unfitSpeaker } from './calls.ts';
 import { type Following, followed, nothingSaved, type SavedBgp, savedBgp } from './following.ts';
 import { bgpReport } from './report.ts';
 
@@ -43,8 +43,6 @@ const idleMs = 3_000;
 const soonForMs = 15_000;
 /** The daemon is told everything again after this time; to one that has it already that is nothing. */
 const againMs = 30_000;
-/** A daemon that has not answered by then is down. */
-const patienceMs = 15_000;
 /** How long others wait for the first look. */
 const firstLookMs = 3_000;
 const stateFile = 'bgp.json';
@@ -52,6 +50,7 @@ const stateFile = 'bgp.json';
 export class BgpLoop {
   readonly #options: BgpLoopOptions;
   readonly #speakers = new Map<Daemon, Speaker>();
+  readonly #calls: Calls;
   #saved: SavedBgp = nothingSaved;
   #intent: BgpIntent | null = null;
   #silent = false;
@@ -70,8 +69,6 @@ export class BgpLoop {
   #states = '';
   #undecidedUntil = Number.NEGATIVE_INFINITY;
   #soonUntil = Number.NEGATIVE_INFINITY;
-  /** A call that took too long and has not ended. */
-  #hanging = false;
   #running: Promise<void> | null = null;
   #writing = Promise.resolve();
   #again = false;
@@ -81,6 +78,7 @@ export class BgpLoop {
 
   constructor(options: BgpLoopOptions) {
     this.#options = options;
+    this.#calls = new Calls(options.timers);
   }
 
   async load(): Promise<void> {
@@ -256,7 +254,7 @@ export class BgpLoop {
     let problem: Problem | null = null;
     for (const daemon of this.#saved.left) {
       try {
-        await this.#limited(() => this.#speaker(daemon).withdraw());
+        await this.#calls.limited(() => this.#speaker(daemon).withdraw());
         this.#save({ ...this.#saved, left: this.#saved.left.filter((one) => one !== daemon) });
       } catch (error) {
         const { code, message } = problemOf(error);
@@ -282,7 +280,7 @@ export class BgpLoop {
     const { clock, log } = this.#options;
     const speaker = this.#speaker(daemon);
     try {
-      const changes = await this.#limited(async () =>
+      const changes = await this.#calls.limited(async () =>
         told === null ? (await speaker.withdraw(), []) : (await speaker.apply(told)).changes,
       );
       // Meanwhile it may be another's turn.
@@ -314,15 +312,17 @@ export class BgpLoop {
 
   async #look(speaker: Speaker, intent: BgpIntent): Promise<void> {
     const before = this.#status;
-    const status = await this.#limited(() => speaker.status()).catch(
-      (error: unknown): SpeakerStatus => ({
-        daemon: 'down',
-        version: before?.version ?? null,
-        sessions: [],
-        announced: null,
-        problem: problemOf(error).message,
-      }),
-    );
+    const status = await this.#calls
+      .limited(() => speaker.status())
+      .catch(
+        (error: unknown): SpeakerStatus => ({
+          daemon: 'down',
+          version: before?.version ?? null,
+          sessions: [],
+          announced: null,
+          problem: problemOf(error).message,
+        }),
+      );
     // Meanwhile there may be no speaker any more.
     if (this.#intent?.daemon !== intent.daemon) return;
     this.#status = status;
@@ -371,50 +371,6 @@ export class BgpLoop {
         this.#options.log.error({ error }, 'a restart will not know the last BGP sessions'),
       );
   }
-
-  async #limited<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#hanging) throw tooSlow();
-    let cancel: Cancel = () => undefined;
-    const limit = new Promise<never>((_, reject) => {
-      cancel = this.#options.timers.after(patienceMs, () => {
-        this.#hanging = true;
-        reject(tooSlow());
-      });
-    });
-    const ended = work().finally(() => {
-      this.#hanging = false;
-    });
-    try {
-      return await Promise.race([ended, limit]);
-    } finally {
-      cancel();
-    }
-  }
 }
 
 const silence = 'silence';
-
-/** Stands for a driver that there is none of. */
-function unfitSpeaker(error: unknown): Speaker {
-  const { message } = problemOf(error);
-  return {
-    capabilities: { fib: true, bfd: false, unnumbered: false, passwords: false, ttlSecurity: false },
-    apply: () => Promise.reject(error instanceof Error ? error : new Error(message)),
-    withdraw: () => Promise.resolve(),
-    status: () =>
-      Promise.resolve({ daemon: 'unfit', version: null, sessions: [], announced: null, problem: message }),
-  };
-}
-
-function tooSlow(): RomanaError {
-  return new RomanaError(
-    'speaker_unavailable',
-    `The BGP daemon has not answered for ${patienceMs / 1000} seconds; what it did last stays in force.`,
-  );
-}
-
-function problemOf(error: unknown): Problem {
-  return isRomanaError(error)
-    ? { code: error.code, message: error.message }
-    : { code: 'internal', message: error instanceof Error ? error.message : String(error) };
-}
