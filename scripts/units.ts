@@ -36,6 +36,10 @@ function unit(daemon: keyof typeof titles, process: SpeakerProcess, all: readonl
     '[Unit]',
     `Description=${titles[daemon]}${own}, configured by the Romana agent`,
     line(['After=network.target', ...before]),
+    // A restart of that one, by itself too, restarts this one.
+    ...all
+      .filter(({ name }) => name === process.partOf)
+      .map((one) => `PartOf=${unitName(daemon, one)}.service`),
     'StartLimitIntervalSec=0',
     '',
     '[Service]',

@@ -71,4 +71,6 @@ export interface SpeakerProcess {
   readonly stale: readonly string[];
   /** Start it only once these exist. */
   readonly needs: readonly string[];
+  /** Name of the process that it must not outlive: when that one ends, it is killed and started again too. Absent: none. */
+  readonly partOf?: string;
 }

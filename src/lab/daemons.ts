@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { SpeakerPlace, SpeakerProcess } from '#agent/speaker.ts';
 import { RomanaError } from '#core/errors.ts';
 import type { Daemon } from '#core/routing/fabric.ts';
-import { Daemon as Supervised } from './supervisor.ts';
+import { type Daemon as Supervised, supervised } from './supervisor.ts';
 
 export class Daemons {
   readonly #dir: string;
@@ -37,13 +37,12 @@ export class Daemons {
   }
 
   start(namespace: string, processes: readonly SpeakerProcess[]): void {
-    const daemons = processes.map(
-      (process) =>
-        new Supervised({
-          ...process,
-          namespace,
-          logFile: join(this.#logs, `${process.name}-of-${namespace}.log`),
-        }),
+    const daemons = supervised(
+      processes.map((process) => ({
+        ...process,
+        namespace,
+        logFile: join(this.#logs, `${process.name}-of-${namespace}.log`),
+      })),
     );
     this.#all.set(namespace, daemons);
     for (const daemon of daemons) daemon.start();

@@ -3,6 +3,7 @@
  *
  * 1. A daemon that ends is started again, until it is told to stop.
  * 2. It starts only when what it needs is there, and never finds what an earlier life of it left behind.
+ * 3. What is part of another one ends with it, and is started again too.
  */
 import { existsSync, rmSync } from 'node:fs';
 import type { SpeakerProcess } from '#agent/speaker.ts';
@@ -25,8 +26,11 @@ export class Daemon {
   /** Times that it was started. */
   starts = 0;
 
-  constructor(wish: DaemonWish) {
+  readonly #onEnd: () => void;
+
+  constructor(wish: DaemonWish, onEnd: () => void = () => {}) {
     this.wish = wish;
+    this.#onEnd = onEnd;
   }
 
   get name(): string {
@@ -74,6 +78,7 @@ export class Daemon {
     const process = new Process(this.name, ['ip', 'netns', 'exec', namespace, ...argv], logFile, env);
     this.#process = process;
     void process.ended.then(() => {
+      this.#onEnd();
       if (this.#wanted && this.#process === process) this.#later(restartMs);
     });
   }
@@ -81,4 +86,15 @@ export class Daemon {
   #later(ms: number): void {
     this.#timer = setTimeout(() => this.#wanted && this.#begin(), ms);
   }
+}
+
+/** Those of one host or switch. */
+export function supervised(wishes: readonly DaemonWish[]): Daemon[] {
+  const all: Daemon[] = wishes.map((wish) => {
+    const endParts = (): void => {
+      for (const daemon of all) if (daemon.wish.partOf === wish.name) void daemon.kill();
+    };
+    return new Daemon(wish, endParts);
+  });
+  return all;
 }

@@ -12,12 +12,16 @@ import { frrDevice } from '#core/routing/export/frr.ts';
 import type { BgpPeer } from '#core/routing/model.ts';
 import { inPrivateNamespaces, makeNetns, setSysctl, veth } from '../support/namespace.ts';
 import {
+  allUp,
   applyUntilUp,
+  cidrs,
   folder,
   intentOf,
   learnedBy,
   networks,
+  nextHops,
   own,
+  reloadTor,
   run,
   since,
   start,
@@ -25,19 +29,43 @@ import {
   torRouting,
   until,
 } from './support/fabric.ts';
-import { speakerSuite } from './support/suite.ts';
+import { type Ready, speakerSuite } from './support/suite.ts';
 
 if (inPrivateNamespaces(import.meta.url)) {
   const create = (place: SpeakerPlace) => createFrrSpeaker({ run, files: speakerFiles, place });
-  speakerSuite({
-    daemon: 'frr',
-    configFile: 'frr.conf',
-    control: (dir) => dir,
-    create,
-    reopen: ({ place }, neighbour) =>
-      run(['vtysh', '--vty_socket', place.control, '-c', `clear bgp ${neighbour}`]),
-    bfd: true,
-    processes: frrProcesses,
+  let ready: () => Ready = () => assert.fail('before the suite');
+  speakerSuite(
+    {
+      daemon: 'frr',
+      configFile: 'frr.conf',
+      control: (dir) => dir,
+      create,
+      reopen: ({ place }, neighbour) =>
+        run(['vtysh', '--vty_socket', place.control, '-c', `clear bgp ${neighbour}`]),
+      bfd: true,
+      processes: frrProcesses,
+    },
+    (get) => {
+      ready = get;
+    },
+  );
+
+  test('zebra alone killed -9: what it installed stays, and the others, started anew with it, tell the new one everything', async () => {
+    const { host, tors, daemons, speaker } = ready();
+    await allUp(speaker);
+    const expected = networks.map(formatCidr).sort();
+    await until('the networks', async () => (await learnedBy(host)).join(' ') === expected.join(' '));
+    const zebra = daemons.find(({ wish }) => wish.name === 'zebra');
+    await zebra?.kill();
+    assert.deepEqual(await learnedBy(host), expected);
+    const more = cidrs('10.98.0.0/16', 'fd10:98::/32');
+    for (const tor of tors) await reloadTor(tor, { announce: [...networks, ...more] });
+    await until('news are installed by the new zebra', async () => (await learnedBy(host)).length === 4);
+    for (const cidr of networks) await until('both ways', async () => (await nextHops(host, cidr)) === 2);
+    for (const tor of tors) await reloadTor(tor, {});
+    await until('news are gone again', async () => (await learnedBy(host)).length === 2);
+    await allUp(speaker);
+    for (const tor of tors) assert.deepEqual(await tor.learned(), own.map(formatCidr).sort());
   });
 
   test('unnumbered: one session over a link without addresses brings both families', async () => {

@@ -13,7 +13,7 @@ import { type Cidr, formatCidr, parseAddress, parseCidr } from '#core/address/in
 import { birdDevice } from '#core/routing/export/bird.ts';
 import { frrDevice } from '#core/routing/export/frr.ts';
 import type { BgpIntent, BgpNeighbour, BgpPeer, DeviceRouting } from '#core/routing/model.ts';
-import { Daemon } from '#lab/supervisor.ts';
+import { type Daemon, supervised } from '#lab/supervisor.ts';
 import { addAddresses, makeNetns, type Netns, setSysctl, veth } from '../../support/namespace.ts';
 
 export const run = createRunner();
@@ -152,8 +152,8 @@ export function folder(): string {
 
 export function start(ns: Netns, processes: readonly SpeakerProcess[], logs: string): Daemon[] {
   mkdirSync(logs, { recursive: true });
-  const daemons = processes.map(
-    (wish) => new Daemon({ ...wish, namespace: ns.name, logFile: join(logs, `${wish.name}.log`) }),
+  const daemons = supervised(
+    processes.map((wish) => ({ ...wish, namespace: ns.name, logFile: join(logs, `${wish.name}.log`) })),
   );
   for (const daemon of daemons) daemon.start();
   return daemons;
@@ -285,7 +285,8 @@ export async function allUp(speaker: Speaker): Promise<void> {
         .join('; ');
       return sessions.length === 4 && sessions.every(({ state }) => state === 'established');
     },
-    40,
+    // FRR waits longer after each error, up to a minute.
+    90,
     () => seen,
   );
 }

@@ -7,6 +7,9 @@ export function frrConfigPath(place: SpeakerPlace): string {
 }
 
 /**
+ * A zebra that is started anew is told nothing of what its clients told the one before, and in the end takes their routes for nobody's
+ * and removes them. So the others are started anew with it.
+ *
  * Folder and sockets' folder must belong to user frr. zebra keeps the routes that it finds for so long (-K), so that its own restart
  * takes none away before the sessions are back. No daemon listens for terminals on TCP (-P 0).
  */
@@ -28,6 +31,7 @@ export function frrProcesses(place: SpeakerPlace): readonly SpeakerProcess[] {
       env: {},
       stale: [pid, join(place.control, `${name}.vty`), ...stale],
       needs: [config, ...needs],
+      ...(name === 'zebra' ? {} : { partOf: 'zebra' }),
     };
   };
   return [
