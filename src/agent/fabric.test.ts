@@ -242,3 +242,13 @@ test('another host with the same address, and another machine that answers for i
   );
   assert.match(desired.problems[0]!.message, /link up0 has the address fd99::1/);
 });
+
+test('a link that moves to bgp keeps its direct routes while the fabric says so, and gains what is announced', () => {
+  const before = routes(desire(site(l2Default)));
+  const after = routes(desire(site(bgp({ direct: true }))));
+  assert.deepEqual(
+    before.filter((text) => !after.includes(text)),
+    [],
+  );
+  assert.equal(after.length, before.length + 2);
+});
