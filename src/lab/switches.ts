@@ -18,7 +18,8 @@ export type SwitchFormat = 'iproute2' | Tor;
 interface SwitchProgram {
   readonly config: string;
   readonly check: readonly string[];
-  readonly reload: readonly string[];
+  /** One after the other. */
+  readonly reload: readonly (readonly string[])[];
   readonly processes: readonly SpeakerProcess[];
 }
 
@@ -26,7 +27,7 @@ const programs: Record<Tor, (place: SpeakerPlace) => SwitchProgram> = {
   bird: (place) => ({
     config: birdConfigPath(place),
     check: ['bird', '-p', '-c', birdConfigPath(place)],
-    reload: ['birdc', '-s', place.control, 'configure'],
+    reload: [['birdc', '-s', place.control, 'configure']],
     processes: birdProcesses(place),
   }),
   frr: (place) => {
@@ -35,7 +36,14 @@ const programs: Record<Tor, (place: SpeakerPlace) => SwitchProgram> = {
     return {
       config,
       check: ['vtysh', '-C', '-f', config],
-      reload: ['/usr/lib/frr/frr-reload.py', '--reload', '--stdout', ...folders, config],
+      // FRR judges what it was told before by its new lists only when it is asked to
+      reload: [
+        ['/usr/lib/frr/frr-reload.py', '--reload', '--stdout', ...folders, config],
+        ...['ipv4', 'ipv6'].map((family) => [
+          ...['vtysh', '--vty_socket', place.control],
+          ...['-c', `clear bgp ${family} unicast * soft in`],
+        ]),
+      ],
       processes: frrProcesses(place),
     };
   },
@@ -81,8 +89,8 @@ export class Switches {
     const { config, check, reload, processes } = programs[this.format](place);
     writeFileSync(config, text, { mode: 0o644 });
     await this.#run(check);
-    if (this.#texts.has(name)) await this.#run(reload, { timeoutMs: 60_000 });
-    else this.#daemons.start(name, processes);
+    if (!this.#texts.has(name)) return this.#daemons.start(name, processes);
+    for (const argv of reload) await this.#run(argv, { timeoutMs: 60_000 });
   }
 
   /** A file of routes says nothing of those that are no more. */
