@@ -44,7 +44,7 @@ export const AgentConfig = z.strictObject({
         .describe('Folder of the BGP daemon that the agent writes into, owned by the user of the daemon'),
       control: absolute
         .optional()
-        .describe('Control socket, folder of sockets, or pipe of the daemon; default: in the folder'),
+        .describe('Control socket of the daemon, or folder of its sockets; default: in the folder'),
       mode: z
         .enum(['own', 'include'])
         .default('own')

@@ -58,7 +58,7 @@ export interface Speaker {
 export interface SpeakerPlace {
   /** The agent owns this folder and everything in it: configuration files, what they include, secrets copied into them (mode 0600). */
   readonly dir: string;
-  /** The daemon's control socket (bird, gobgp), folder of its sockets (frr), or the pipe of its API (exabgp). */
+  /** The daemon's control socket (bird, gobgp), that of the helper beside it (exabgp), or the folder of its sockets (frr). */
   readonly control: string;
 }
 
