@@ -12,6 +12,7 @@ export function checkSite(site: Site): RoutingProblem[] {
   return [
     ...[...site.hosts.values()].flatMap((host) => [...unlinked(site, host), ...hostAsns(site, host, above)]),
     ...[...site.devices.values()].flatMap((device) => deviceAsns(site, device, above)),
+    ...[...new Set([...site.devices.values()].map(({ group }) => group))].flatMap(cutOff),
   ];
 }
 
@@ -129,4 +130,32 @@ function deviceAsns(site: Site, device: DeviceNode, above: AsnsAbove): RoutingPr
     );
   }
   return problems;
+}
+
+/** The devices above have no way to a family of a group's hosts: no link of its devices has addresses of it at both ends. */
+function cutOff(group: GroupNode): RoutingProblem[] {
+  const above = serving(group.parent);
+  if (above === null || !hasHosts(group)) return [];
+  const families = new Set(group.aggregates.map(({ cidr }) => cidr.address.family));
+  return [...families].flatMap((family): RoutingProblem[] => {
+    const linked = group.devices.some(({ ups }) =>
+      ups.some(
+        ({ upper, lowerAddresses, upperAddresses }) =>
+          upper.group === above &&
+          ofFamily(lowerAddresses, family) !== undefined &&
+          ofFamily(upperAddresses, family) !== undefined,
+      ),
+    );
+    if (linked) return [];
+    const uppers = above.devices.map(({ name }) => name).join(', ');
+    return group.devices.slice(0, 1).map(({ name }) => ({
+      code: 'host_unreachable',
+      about: name,
+      message: `No device of group ${group.path} has an uplink to ${uppers} with IPv${family} addresses at both ends, so nothing beyond reaches its IPv${family} ranges: state one.`,
+    }));
+  });
+}
+
+function hasHosts({ served, below }: GroupNode): boolean {
+  return served.length > 0 || below.some(hasHosts);
 }

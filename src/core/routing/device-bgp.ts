@@ -34,28 +34,32 @@ export function deviceIntent(
   const networks = site.networks.map(({ cidr }) => cidr).sort(compareCidr);
   const neighbours = [
     ...hostNeighbours(site, device, networks),
-    ...device.downs.flatMap((link) =>
-      deviceSessions(site, link).map(({ families, lower, upper }): BgpNeighbour => {
-        const up = toldUpwards(site, reaches, tables, link.lower);
-        const below = { exact: toldDownwards(tables, link.lower), within: [] };
-        return {
+    ...device.downs.flatMap((link) => {
+      const sessions = deviceSessions(site, link);
+      if (sessions.length === 0) return [];
+      const up = toldUpwards(site, reaches, tables, link.lower);
+      const below = { exact: toldDownwards(tables, link.lower), within: [] };
+      return sessions.map(
+        ({ families, lower, upper }): BgpNeighbour => ({
           ...session(link.lower, lower, upper, families, up, below, link.lower.bgp!),
           role: 'below',
           routeReflectorClient: device.device.routeReflector && link.lower.device.asn === asn,
-        };
-      }),
-    ),
-    ...device.ups.flatMap((link) =>
-      deviceSessions(site, link).map(({ families, lower, upper }): BgpNeighbour => {
-        const above = { exact: toldDownwards(tables, device), within: [] };
-        const up = toldUpwards(site, reaches, tables, device);
-        return {
+        }),
+      );
+    }),
+    ...device.ups.flatMap((link) => {
+      const sessions = deviceSessions(site, link);
+      if (sessions.length === 0) return [];
+      const above = { exact: toldDownwards(tables, device), within: [] };
+      const up = toldUpwards(site, reaches, tables, device);
+      return sessions.map(
+        ({ families, lower, upper }): BgpNeighbour => ({
           ...session(link.upper, upper, lower, families, above, up, bgp),
           role: 'above',
           routeReflectorClient: false,
-        };
-      }),
-    ),
+        }),
+      );
+    }),
   ];
   const table = tables(device);
   const originate = [...table.own].sort(compareCidr);
@@ -158,15 +162,15 @@ function toldDownwards(tables: Tables, lower: DeviceNode): Cidr[] {
  */
 function toldUpwards(site: Site, reaches: Reaches, tables: Tables, device: DeviceNode): Filter {
   const { told, specific } = reaches(device.group);
+  const aggregates = device.group.aggregates.map(({ cidr }) => cidr);
+  const whole = aggregates.some((cidr) => site.networks.some((network) => equalCidr(network.cidr, cidr)));
+  const within = specific && !whole && tables(device).up.length === 0 ? aggregates : [];
   const exact = told
-    .filter(({ by }) => by === null || by.has(device))
+    .filter(({ cidr, by }) => (by === null || by.has(device)) && !insideAny(within, cidr))
     .map(({ cidr }) => cidr)
     .sort(compareCidr)
     .filter((cidr, n, all) => n === 0 || !equalCidr(cidr, all[n - 1]!));
-  const aggregates = device.group.aggregates.map(({ cidr }) => cidr);
-  const whole = aggregates.some((cidr) => site.networks.some((network) => equalCidr(network.cidr, cidr)));
-  if (!specific || whole || tables(device).up.length > 0) return { exact, within: [] };
-  return { exact: exact.filter((cidr) => !insideAny(aggregates, cidr)), within: aggregates };
+  return { exact, within };
 }
 
 /** Its first IPv4 address on any link; without one, a number out of its name where no address can be (240.0.0.0/4). */

@@ -5,7 +5,7 @@ import { Lookup } from './lookup.ts';
 import type { NextHop, PlannedRoute, RoutingProblem } from './model.ts';
 import type { DeviceLink, DeviceNode, GroupNode, HostNode, Site } from './nodes.ts';
 import { hopsOf, type Item, isBelow, type Reaches } from './reach.ts';
-import { fewest, hopSet, sortedProblems } from './routes.ts';
+import { fewest, hopSet, insideAny, sortedProblems } from './routes.ts';
 import { deviceSessions, hostSessions } from './sessions.ts';
 import { ownAggregates } from './site.ts';
 import { serving } from './site-groups.ts';
@@ -78,8 +78,6 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
     if (led && !isBelow(group, holder))
       missed.push({ cidr, why: { kind: 'granted', host: holder.name }, by: null });
   }
-  const drops = own.map((cidr) => ({ cidr }));
-  const here = new Lookup<{ readonly cidr: Cidr }>([...reached, ...drops]);
   const up = new Map<string, Known>();
   const addUp = (cidr: Cidr, why: PlannedRoute['why']): void => {
     const session = !top;
@@ -101,7 +99,7 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   };
   for (const { cidr, why, by } of missed) {
     const led = forwarded.cover(cidr);
-    if (here.cover(cidr) === undefined || led?.cidr.length === cidr.length) continue;
+    if (led === undefined ? !insideAny(own, cidr) : led.cidr.length === cidr.length) continue;
     // What nobody of the group reaches is dropped here, unless it would be led to somebody else.
     if (by?.size === 0 && led === undefined) continue;
     addUp(cidr, why);
@@ -117,7 +115,9 @@ function tableOf(site: Site, reaches: Reaches, device: DeviceNode, of: Tables): 
   for (const { lower } of device.bgp === null ? [] : device.downs) {
     for (const { route, session } of lower.bgp === null ? [] : of(lower).up) {
       const { cidr, why } = route;
-      if (!session || up.has(formatCidr(cidr)) || here.cover(cidr)?.cidr.length === cidr.length) continue;
+      if (!session || up.has(formatCidr(cidr)) || forwarded.cover(cidr)?.cidr.length === cidr.length)
+        continue;
+      if (own.some((mine) => equalCidr(mine, cidr))) continue;
       if (top) addDrop(cidr, why);
       else addUp(cidr, why);
     }

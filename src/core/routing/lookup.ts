@@ -21,7 +21,7 @@ export class Lookup<T extends { readonly cidr: Cidr }> {
         levels.push(level);
         levels.sort((a, b) => b.length - a.length);
       }
-      const key = keyOf(address);
+      const key = addressKey(address);
       if (!level.entries.has(key)) level.entries.set(key, entry);
     }
   }
@@ -39,13 +39,14 @@ export class Lookup<T extends { readonly cidr: Cidr }> {
   #longest(address: Address, most: number): T | undefined {
     for (const { length, mask, entries } of this.#levels[address.family]) {
       if (length > most) continue;
-      const found = entries.get(keyOf(andAddress(address, mask)));
+      const found = entries.get(addressKey(andAddress(address, mask)));
       if (found !== undefined) return found;
     }
     return undefined;
   }
 }
 
-function keyOf({ family, w0, w1, w2, w3 }: Address): number | string {
+/** For maps: equal for equal addresses only, of either family. */
+export function addressKey({ family, w0, w1, w2, w3 }: Address): number | string {
   return family === 4 ? w0 : `${w0}:${w1}:${w2}:${w3}`;
 }

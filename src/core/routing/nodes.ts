@@ -1,5 +1,5 @@
 /** What the input is indexed as. Shapes only. */
-import type { Address, Cidr } from '../address/index.ts';
+import type { Address, Cidr, Family } from '../address/index.ts';
 import type { BgpFabric, Device, Fabric } from './fabric.ts';
 import type { RoutingHost, RoutingNetwork, RoutingProblem } from './model.ts';
 
@@ -68,6 +68,8 @@ export interface HostLink {
 
 export interface Site {
   readonly networks: readonly RoutingNetwork[];
+  /** Of the networks. */
+  readonly families: readonly Family[];
   readonly hosts: ReadonlyMap<string, HostNode>;
   readonly devices: ReadonlyMap<string, DeviceNode>;
   readonly problems: readonly RoutingProblem[];

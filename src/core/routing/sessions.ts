@@ -26,12 +26,8 @@ export function deviceSessions(site: Site, link: DeviceLink): Session[] {
   return numbered(site, link.lowerAddresses, link.upperAddresses);
 }
 
-export function familiesOf({ networks }: Site): Family[] {
-  return ([4, 6] as const).filter((family) => networks.some(({ cidr }) => cidr.address.family === family));
-}
-
 function numbered(site: Site, lowers: readonly Address[], uppers: readonly Address[]): Session[] {
-  return familiesOf(site).flatMap((family) => {
+  return site.families.flatMap((family) => {
     const lower = ofFamily(lowers, family);
     const upper = ofFamily(uppers, family);
     return lower === undefined || upper === undefined ? [] : [{ families: [family], lower, upper }];

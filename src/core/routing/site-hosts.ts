@@ -1,6 +1,7 @@
 /** Hosts out of the input: where they stand, what they are linked to, whose an underlay address is. May import core/address. */
 import { type Address, aggregate, formatAddress, subtract } from '../address/index.ts';
 import type { BgpFabric } from './fabric.ts';
+import { addressKey } from './lookup.ts';
 import type { RoutingHost, RoutingProblem } from './model.ts';
 import type { DeviceNode, GroupNode, HostNode } from './nodes.ts';
 import { keyOf, newGroup, serving } from './site-groups.ts';
@@ -69,8 +70,8 @@ export function linkHost(
 export function addressOwners(
   hosts: Iterable<HostNode>,
   problems: RoutingProblem[],
-): { owners: Map<string, HostNode>; disputed: Set<HostNode> } {
-  const owners = new Map<string, HostNode>();
+): { owners: Map<number | string, HostNode>; disputed: Set<HostNode> } {
+  const owners = new Map<number | string, HostNode>();
   const disputed = new Set<HostNode>();
   for (const host of hosts) {
     if (host.fenced) continue;
@@ -78,15 +79,15 @@ export function addressOwners(
     const all = uplinks.length === 0 ? addresses : [...addresses, ...uplinks.flatMap((up) => up.addresses)];
     for (const address of all) {
       if (isLinkLocal(address)) continue;
-      const text = formatAddress(address);
-      const owner = owners.get(text);
-      if (owner === undefined) owners.set(text, host);
+      const key = addressKey(address);
+      const owner = owners.get(key);
+      if (owner === undefined) owners.set(key, host);
       else if (owner !== host) {
         disputed.add(host);
         problems.push({
           code: 'host_unreachable',
           about: host.name,
-          message: `Hosts ${owner.name} and ${host.name} both have the underlay address ${text}; it is taken for that of ${owner.name}, correct the other.`,
+          message: `Hosts ${owner.name} and ${host.name} both have the underlay address ${formatAddress(address)}; it is taken for that of ${owner.name}, correct the other.`,
         });
       }
     }

@@ -2,9 +2,10 @@
  * The input, indexed once: groups with the fabric that holds for them, who is linked to which device, whose underlay address it is.
  * Everything else of this folder reads it and changes nothing in it. May import core/address.
  */
-import { type Cidr, formatAddress } from '../address/index.ts';
+import type { Cidr } from '../address/index.ts';
 import { checkSite, isLed } from './checks.ts';
 import type { FabricKind } from './fabric.ts';
+import { addressKey } from './lookup.ts';
 import type { RoutingHost, RoutingInput, RoutingNetwork, RoutingProblem } from './model.ts';
 import type { DeviceNode, GroupNode, HostNode, Site } from './nodes.ts';
 import { byName, sortedProblems } from './routes.ts';
@@ -33,12 +34,15 @@ export function readSite(input: RoutingInput): Site {
   const networks = [...input.networks].sort((a, b) => byName(a.name, b.name));
   const site: Site = {
     networks,
+    families: ([4, 6] as const).filter((family) =>
+      networks.some(({ cidr }) => cidr.address.family === family),
+    ),
     hosts,
     devices,
     problems: [],
     gathered: gatheredBy(devices.values(), networks, input.hosts),
     grants: [],
-    owns: (host, address) => !disputed.has(host) || (owners.get(formatAddress(address)) ?? host) === host,
+    owns: (host, address) => !disputed.has(host) || (owners.get(addressKey(address)) ?? host) === host,
   };
   const grants = [...hosts.values()].flatMap((holder) =>
     holder.fenced ? [] : holder.granted.map((cidr) => ({ cidr, holder, led: isLed(site, holder, cidr) })),
