@@ -18,10 +18,15 @@ import {
 
 const families: readonly Family[] = [4, 6];
 
+/** FRR judges by a new list what comes from then on, not what it was told before. */
+const RELOAD =
+  '! After frr-reload.py on a running device: clear bgp ipv4 unicast * soft in, clear bgp ipv6 unicast * soft in';
+
 export function frrDevice(routing: DeviceRouting, secrets: DeviceSecrets = {}): string {
   const { bgp, device } = routing;
   const lines = [
     `! ${device.name}: written by Romana for FRR.`,
+    ...(bgp === null ? [] : [RELOAD]),
     'frr defaults traditional',
     `hostname ${frrWord(device.name)}`,
     'log stdout',
