@@ -151,6 +151,7 @@ export function createGobgpSpeaker(options: GobgpOptions): Speaker {
 
   const withdraw = async (): Promise<void> => {
     if (intended !== null) intended = { ...intended, announce: [] };
+    if ((await files.read(config)) === null) return;
     for (const [path, silent, mode] of [
       [config, silentConfig, 0o600],
       [start, silentStart, 0o700],

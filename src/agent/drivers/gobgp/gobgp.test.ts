@@ -367,6 +367,13 @@ test('another AS number needs a restart, and says so; a refused file leaves the 
   assert.match(world.files.get(config) ?? '', /as = 65012/);
 });
 
+test('where no file of ours is, nothing of ours is announced: no question, no error', async () => {
+  const world = new World();
+  world.up = false;
+  await world.speaker().withdraw();
+  assert.deepEqual(world.log, []);
+});
+
 test('withdraw without memory takes everything back, also for the next start; away it is an error', async () => {
   const world = new World();
   await world.speaker().apply(intent);
