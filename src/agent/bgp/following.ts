@@ -15,6 +15,10 @@ export interface Following {
 }
 export const nobody: Following = { 4: [], 6: [] };
 
+export function isNobody(following: Following): boolean {
+  return following[4].length === 0 && following[6].length === 0;
+}
+
 export interface SavedBgp {
   /** The one that announces for us. */
   readonly daemon: Daemon | null;
@@ -41,6 +45,14 @@ export function followed(last: Following, peers: readonly BgpPeer[], status: Spe
     return up.length === 0 ? last[family] : [...new Set(up)].sort();
   };
   return { 4: of(4), 6: of(6) };
+}
+
+/** In every family that it has sessions for. */
+export function learns({ daemon, sessions }: SpeakerStatus): boolean {
+  const families = new Set(sessions.map(({ neighbour }) => neighbour.includes(':')));
+  const brings = sessions.filter(({ state, prefixesIn }) => state === 'established' && prefixesIn !== 0);
+  const fed = new Set(brings.map(({ neighbour }) => neighbour.includes(':')));
+  return daemon === 'up' && sessions.length > 0 && families.size === fed.size;
 }
 
 /** Of next hops those that go over devices with a session; all of them when that leaves none. */

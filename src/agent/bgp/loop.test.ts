@@ -249,6 +249,30 @@ test('7 a daemon that was away when another took its place is silenced when it i
   next.stop();
 });
 
+test('5 routes stay until a daemon that writes them itself has learned them, in both families', async () => {
+  const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
+  const { sim, loop, told } = await setup({ speakers: { bird, gobgp } });
+  loop.want(intentOf(), false, []);
+  await sim.run(5_000);
+  bird.prefixesIn = 0;
+  loop.want(intentOf({ daemon: 'bird' }), false, []);
+  await sim.run(5_000);
+  const over = { 4: ['leaf1a', 'leaf1b'], 6: ['leaf1a', 'leaf1b'] };
+  assert.deepEqual(loop.following('bird'), over);
+  bird.prefixesIn = 2;
+  for (const leaf of ['leaf1a', 'leaf1b']) bird.down.add(`${leaf}/6`);
+  await sim.run(5_000);
+  assert.deepEqual(loop.following('bird'), over);
+  bird.down.clear();
+  const { follow } = told;
+  await sim.run(5_000);
+  assert.deepEqual([loop.following('bird'), told.follow], [null, follow + 1]);
+  bird.down.add('leaf1a');
+  await sim.run(5_000);
+  assert.equal(loop.following('bird'), null);
+  loop.stop();
+});
+
 test('4 a daemon that was restarted, or lost what it announced, is told again', async () => {
   const { sim, speaker, loop } = await setup();
   loop.want(intentOf(), false, []);

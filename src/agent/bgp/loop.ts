@@ -7,7 +7,8 @@
  * 2. No call to the daemon begins before the last one has ended; one that does not end counts as a daemon that is down.
  * 3. Who may not speak for its ranges withdraws them before the kernel is touched, as far as the daemon answers in time.
  * 4. What a daemon lost (a restart, a hand in its files) is brought back with the next look at it.
- * 5. Routes follow sessions only where the daemon writes none; what they follow outlives the agent.
+ * 5. Routes follow sessions only where the daemon writes none; what they follow outlives the agent, and stays after a change of the
+ *    daemon until the new one has learned.
  * 6. After a start nothing is told of the speaker, and nothing without it, until it was looked at or has had its time: a report without
  *    it says that there is none.
  * 7. A daemon that this host used before is silenced, however long it takes until that one answers.
@@ -21,7 +22,16 @@ import type { BgpIntent } from '#core/routing/model.ts';
 import type { StateFiles } from '../saved-view.ts';
 import type { Speaker, SpeakerStatus } from '../speaker.ts';
 import { Calls, problemOf, unfitSpeaker } from './calls.ts';
-import { type Following, followed, nothingSaved, type SavedBgp, savedBgp } from './following.ts';
+import {
+  type Following,
+  followed,
+  isNobody,
+  learns,
+  nobody,
+  nothingSaved,
+  type SavedBgp,
+  savedBgp,
+} from './following.ts';
 import { bgpReport } from './report.ts';
 
 export interface BgpLoopOptions {
@@ -86,9 +96,13 @@ export class BgpLoop {
     if (this.#saved.daemon !== null) this.#awaitFirstLook();
   }
 
-  /** Devices over which routes may go, by family; null: this daemon writes its routes itself. */
+  /**
+   * Devices over which routes may go, by family; null: this daemon writes its routes itself. One that does, after one that did not, is
+   * given the time to learn them.
+   */
   following(daemon: Daemon): Following | null {
-    return this.#speaker(daemon).capabilities.fib ? null : this.#saved.following;
+    const { following } = this.#saved;
+    return this.#speaker(daemon).capabilities.fib && isNobody(following) ? null : following;
   }
 
   /** After a pass that reached the kernel whole. `silent`: this host may not speak for its ranges. */
@@ -189,7 +203,7 @@ export class BgpLoop {
     const { daemon: before, left, following } = this.#saved;
     const leave = new Set([...left, ...(before === null ? [] : [before])]);
     if (daemon !== null) leave.delete(daemon);
-    this.#save({ daemon, left: [...leave], following });
+    this.#save({ daemon, left: [...leave], following: daemon === null ? nobody : following });
     this.#told = null;
     this.#announced = new Set();
     this.#leftRetryAt = Number.NEGATIVE_INFINITY;
@@ -337,7 +351,7 @@ export class BgpLoop {
       this.#options.onChange();
     }
     if (this.#lost(before, status)) this.#told = null;
-    if (!speaker.capabilities.fib) this.#follow(intent, status);
+    this.#follow(speaker, intent, status);
   }
 
   /** It came back, or does not announce what it was told to. */
@@ -351,8 +365,10 @@ export class BgpLoop {
     return !same && this.#options.clock.monotonic() - this.#toldAt > soonForMs;
   }
 
-  #follow(intent: BgpIntent, status: SpeakerStatus): void {
-    const following = followed(this.#saved.following, intent.peers, status);
+  #follow({ capabilities }: Speaker, intent: BgpIntent, status: SpeakerStatus): void {
+    const last = this.#saved.following;
+    if (capabilities.fib && (isNobody(last) || !learns(status))) return;
+    const following = capabilities.fib ? nobody : followed(last, intent.peers, status);
     if (JSON.stringify(following) === JSON.stringify(this.#saved.following)) return;
     this.#save({ ...this.#saved, following });
     this.#options.log.info({ following }, 'routes follow the BGP sessions');
