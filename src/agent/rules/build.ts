@@ -4,7 +4,7 @@
  * 1. `antispoof` (prerouting −300, before conntrack, whatever the state): a packet from an endpoint link must carry a source of that
  *    very link; an uplink may bring a Romana source only if its host CIDR is assigned to another host; other links may bring none.
  * 2. `judge` (forward): cut flows, then established, then the egress pass if the packet comes from an endpoint link, then the
- *    ingress pass if it leaves to one.
+ *    ingress pass if it leaves to one. What passes between two other hosts is theirs to judge.
  * 3. `to_host` (input): endpoints reach the gateway by ICMP; more only where infrastructure is allowed or the tenant is open.
  *
  * Base chains accept by policy and judge nothing that has no side in Romana. An endpoint link that no element names is dropped by 1,
@@ -156,8 +156,9 @@ export function buildRuleset(input: RulesInput): Ruleset {
         rules: [
           rule('from', `${fromEndpoint} goto judge`),
           rule('to', `${toEndpoint} goto judge`),
-          ...inRomana('saddr', 'goto judge'),
-          ...inRomana('daddr', 'goto judge'),
+          // Between two other hosts: they judge. Answers may come another way, so that conntrack here takes half a flow for invalid.
+          ...inRomana('saddr', 'accept'),
+          ...inRomana('daddr', 'accept'),
           ...families
             .filter((family) => input.guardOthers[family])
             .map((family) => rule(othersRule[family], `meta nfproto ipv${family} counter name others drop`)),
