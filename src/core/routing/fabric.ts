@@ -112,7 +112,7 @@ export interface Device {
   readonly platform: Platform;
   /** Next hops and BGP peers of what is below, at most one of each family. */
   readonly addresses: readonly Address[];
-  /** One for each device above it that it is linked to. */
+  /** One for each device above it that it is linked to; empty: to all of the next group above that has any, by the addresses of both. */
   readonly uplinks: readonly DeviceUplink[];
   readonly asn: number | null;
   /** IPv4 dotted quad; null: its first IPv4 address. */

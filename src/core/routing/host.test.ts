@@ -429,6 +429,21 @@ describe('hosts below devices', () => {
     assert.deepEqual([kinds, bgp, learned], [['l3-static'], null, []]);
   });
 
+  it('devices that share an address are one gateway and one next hop', () => {
+    const shared = ['leaf1', 'leaf2'].map((name) => t.device(name, ['192.168.0.254', 'fd00::254']));
+    const root = racks({
+      fabric: t.l3Static,
+      devices: [t.device('spine', ['192.168.9.1', 'fd09::1'])],
+      groups: [
+        t.group('rack1', { n4: '10.0.0.0/9', n6: 'fd10::/17' }, { devices: shared }),
+        t.group('rack2', {}),
+      ],
+    });
+    const plan = planRouting(t.input(networks, root, [host('a', 'rack1', ['192.168.0.1'], ['10.1.0.0/16'])]));
+    assert.equal(t.showHops(plan.host('a')!.gateways), 'leaf1@192.168.0.254 leaf1@fd00::254');
+    assert.ok(t.show(plan.device('spine')!.routes).includes('10.0.0.0/9 via leaf1@192.168.0.254'));
+  });
+
   it('vpc: hosts of one leaf group directly, or of the group whose subnet is stated', () => {
     const hosts = [
       host('a', 'rack1', ['172.31.0.1'], ['10.1.0.0/16']),

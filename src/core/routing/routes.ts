@@ -5,6 +5,7 @@ import {
   compareAddress,
   compareCidr,
   containsCidr,
+  equalAddress,
   formatAddress,
   makeAddress,
   parentOf,
@@ -31,11 +32,16 @@ export function sortedProblems(problems: readonly RoutingProblem[]): RoutingProb
   return [...problems].sort((a, b) => byName(a.about, b.about) || byName(a.message, b.message));
 }
 
-/** Sorted, without repetitions. */
+/** Sorted, without repetitions: devices that share an address, as gateways do, are one next hop. */
 export function hopSet(hops: readonly NextHop[]): readonly NextHop[] {
   if (hops.length < 2) return hops;
   const sorted = [...hops].sort(compareHops);
-  return sorted.filter((hop, n) => n === 0 || compareHops(hop, sorted[n - 1]!) !== 0);
+  return sorted.filter((hop, n) => n === 0 || !isSameWay(hop, sorted[n - 1]!));
+}
+
+function isSameWay(a: NextHop, b: NextHop): boolean {
+  if (!equalAddress(a.address, b.address) || a.link !== b.link) return false;
+  return a.to === b.to || !equalAddress(a.address, LINK_LOCAL);
 }
 
 function compareHops(a: NextHop, b: NextHop): number {
