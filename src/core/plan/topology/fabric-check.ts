@@ -5,7 +5,7 @@ import { isLeaf } from '../groups.ts';
 import type { Reading } from './fields.ts';
 import type { HostPlace } from './hosts.ts';
 import type { PlannedGroup } from './plan.ts';
-import { checkSessions, type Served } from './sessions-check.ts';
+import { checkSessions, linkedUp, nearest, parentOf, type Served } from './sessions-check.ts';
 import type { FileDevice, FileGroup, FileTopology, Path, TopologyFile } from './types.ts';
 
 export function checkFabric(
@@ -23,11 +23,14 @@ export function checkFabric(
     for (const group of [topology, ...below(topology.groups)]) checkPeerings(r, group, topology, fabrics);
   }
   const families = familiesOf(groups);
+  const uplinks = linkedUp([...devices.values()]);
+  const having = new Set([...devices.values()].map(({ topology, path }) => `${topology} ${path}`));
   for (const served of devices.values()) {
-    checkDevice(r, served, devices);
-    noteFamilies(r, served, devices, families.get(served.topology) ?? new Set());
+    checkDevice(r, served, devices, having);
+    const up = uplinks.get(served.device.name) ?? [];
+    noteFamilies(r, served, up, devices, families.get(served.topology) ?? new Set());
   }
-  checkSessions(r, devices, groups, places);
+  checkSessions(r, devices, uplinks, groups, places);
   const of = Map.groupBy(places, ({ host }) => host.name);
   for (const [, standing] of of) {
     const [first] = standing;
@@ -155,8 +158,11 @@ function checkDevice(
   r: Reading,
   { topology, path, fabric, leaf, device }: Served,
   devices: ReadonlyMap<string, Served>,
+  having: ReadonlySet<string>,
 ): void {
   const { at, name, addresses, uplinks, asn, routerId, links } = device;
+  const above =
+    path === '' ? undefined : nearest(parentOf(path), (group) => having.has(`${topology} ${group}`));
   const fault = (where: Path, message: string): void => {
     r.refuse(where, message, 'topology_invalid');
   };
@@ -177,10 +183,10 @@ function checkDevice(
     if (uplinks.findIndex((other) => other.device === uplink.device) < i)
       fault(where, `There is an uplink to ${uplink.device} already; a device has one to each.`);
     if (upper === undefined) fault(where, `There is no device ${uplink.device}; list it at a group above.`);
-    else if (upper.topology !== topology || upper.path === path || !within(path, upper.path))
+    else if (upper.topology !== topology || upper.path !== above)
       fault(
         where,
-        `Device ${uplink.device} does not stand above ${name}: an uplink leads to a device of a group further up, so links never go in a circle.`,
+        `Device ${uplink.device} does not stand above ${name}: an uplink leads to a device of the next group further up that has any, so links never go in a circle.`,
       );
     else if (uplink.remote.length === 0 && upper.device.addresses.length === 0)
       fault(where, `Device ${uplink.device} has no addresses; state remote, its addresses on this link.`);
@@ -191,10 +197,11 @@ function checkDevice(
 function noteFamilies(
   r: Reading,
   { device }: Served,
+  uplinks: FileDevice['uplinks'],
   devices: ReadonlyMap<string, Served>,
   families: ReadonlySet<4 | 6>,
 ): void {
-  const { at, name, addresses, uplinks } = device;
+  const { at, name, addresses } = device;
   if (uplinks.length === 0) return;
   for (const family of families) {
     const carried = uplinks.some(({ device: to, local, remote }) => {
@@ -205,7 +212,7 @@ function noteFamilies(
     });
     if (!carried)
       r.note(
-        [...at, 'uplinks'],
+        device.uplinks.length === 0 ? at : [...at, 'uplinks'],
         `No uplink of ${name} has IPv${family} addresses at both ends: what is below it and what is above it do not reach each other's IPv${family} endpoints.`,
       );
   }

@@ -210,6 +210,18 @@ describe('devices', () => {
     refused(tree({}, { uplinks: ['leaf1'] }), at, /does not stand above/);
     refused(tree({}, { uplinks: ['leaf2'] }), at, /does not stand above/);
     refused(tree({}, { uplinks: ['leaf1b'] }, [leaf({ name: 'leaf1b' })]), at, /does not stand above/);
+    const far = one({
+      fabric: bgp(),
+      devices: [leaf({ name: 'spine' })],
+      map: [
+        {
+          name: 'z',
+          devices: [leaf({ name: 'middle' })],
+          groups: [{ name: 'r', devices: [leaf({ uplinks: ['spine'] })] }],
+        },
+      ],
+    });
+    refused(far, 'topologies.0.map.0.groups.0.devices.0.uplinks.0', /next group further up that has any/);
     const circle = tree({ uplinks: ['leaf1'] }, { uplinks: ['spine'] });
     refused(circle, 'topologies.0.devices.0.uplinks.0', /does not stand above/);
     const twice = tree({}, { uplinks: ['spine', 'spine'] });
@@ -232,7 +244,7 @@ describe('devices', () => {
     assert.equal(notes('10.0.0.0/8', '8/8/4/4', only4), 0);
     assert.equal(notes('fd10::/16', '16/16/16/64', only4), 1);
     assert.equal(notes('fd10::/16', '16/16/16/64', ['spine']), 0);
-    assert.equal(notes('fd10::/16', '16/16/16/64', []), 0);
+    assert.equal(notes('fd10::/16', '16/16/16/64', []), 0, 'all above, from its own addresses');
   });
 
   it('have no address of a host or inside a network; two of them may share one', () => {
@@ -267,6 +279,7 @@ describe('sessions', () => {
     const reflected = { asn: 65_000, routeReflector: true };
     refused(tree({ hostAsn: 65_000 }, {}, { asn: 65_000 }), torAt, /state routeReflector: true/);
     refused(tree({}, {}, { asn: 65_000 }, { asn: 65_000 }), torAt, /state routeReflector: true/);
+    refused(tree({ hostAsn: 65_000 }, {}, { asn: 65_000, uplinks: [] }), torAt, /state routeReflector: true/);
     assert.deepEqual(issuesOf(tree({ hostAsn: 65_000 }, {}, reflected)), []);
     assert.deepEqual(issuesOf(tree({}, {}, { asn: 65_000 })), []);
     assert.deepEqual(issuesOf(tree({ hostAsn: 65_001 }, {}, {})), []);

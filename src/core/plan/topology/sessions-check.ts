@@ -15,9 +15,23 @@ export interface Served {
   readonly device: FileDevice;
 }
 
+/** Stated, or one to every device of the next group above that has any, from and to their own addresses. */
+export function linkedUp(devices: readonly Served[]): ReadonlyMap<string, FileDevice['uplinks']> {
+  const standing = Map.groupBy(devices, ({ topology, path }) => `${topology} ${path}`);
+  return new Map(
+    devices.map(({ topology, path, device: { name, uplinks } }) => {
+      if (uplinks.length > 0 || path === '') return [name, uplinks];
+      const above = nearest(parentOf(path), (at) => standing.has(`${topology} ${at}`));
+      const uppers = above === undefined ? [] : (standing.get(`${topology} ${above}`) ?? []);
+      return [name, uppers.map(({ device: upper }) => ({ device: upper.name, local: [], remote: [] }))];
+    }),
+  );
+}
+
 export function checkSessions(
   r: Reading,
   devices: ReadonlyMap<string, Served>,
+  uplinks: ReturnType<typeof linkedUp>,
   groups: readonly PlannedGroup[],
   places: readonly HostPlace[],
 ): void {
@@ -29,7 +43,7 @@ export function checkSessions(
   const stated = new Map<string, Set<number>>();
   for (const { host, topology, path } of places) {
     if (host.asn === undefined || topology === null) continue;
-    const group = served(path, (at) => serving.has(`${topology} ${at}`));
+    const group = nearest(path, (at) => serving.has(`${topology} ${at}`));
     if (group === undefined) continue;
     const key = `${topology} ${group}`;
     stated.set(key, (stated.get(key) ?? new Set()).add(host.asn));
@@ -38,7 +52,7 @@ export function checkSessions(
   const lower = new Map<string, Set<number>>();
   for (const { device } of all) {
     if (device.asn === null) continue;
-    for (const uplink of device.uplinks)
+    for (const uplink of uplinks.get(device.name) ?? [])
       lower.set(uplink.device, (lower.get(uplink.device) ?? new Set()).add(device.asn));
   }
   const ids = new Map<string, number>();
@@ -53,7 +67,9 @@ export function checkSessions(
       (leaf && fabric.hostAsn === asn && !fabric.hostAsnPerHost) ||
       stated.get(`${topology} ${path}`)?.has(asn) === true;
     const toLower = lower.get(name)?.has(asn) === true;
-    const toUpper = device.uplinks.some((uplink) => devices.get(uplink.device)?.device.asn === asn);
+    const toUpper = (uplinks.get(name) ?? []).some(
+      (uplink) => devices.get(uplink.device)?.device.asn === asn,
+    );
     if (toUpper && (toHosts || toLower) && !device.routeReflector)
       fault(
         `Device ${name} hands on routes between neighbours of its own AS ${asn}, which only a route reflector does; state routeReflector: true, or another asn.`,
@@ -83,11 +99,15 @@ export function checkSessions(
 }
 
 /** The nearest group at or above `path`. */
-function served(path: string, has: (path: string) => boolean): string | undefined {
-  for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+export function nearest(path: string, has: (path: string) => boolean): string | undefined {
+  for (let at = path; ; at = parentOf(at)) {
     if (has(at)) return at;
     if (at === '') return undefined;
   }
+}
+
+export function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
 /** Host ids go up together in all networks, so the narrowest ends them. */
