@@ -56,4 +56,6 @@ export interface AgentStatus {
   readonly writes: number;
   /** Null: the fabric needs no BGP speaker here, or it has not been looked at yet. */
   readonly bgp: m.BgpReport | null;
+  /** Hosts of its link that do not answer it; null: the fabric has it look after none. */
+  readonly unreachable: readonly string[] | null;
 }

@@ -238,6 +238,7 @@ export class Agent {
       drops: Object.fromEntries([...counters].map(([name, { packets }]) => [name, packets])),
       writes: this.#writes,
       bgp: this.#fabric.bgp,
+      unreachable: this.#fabric.unreachable,
     };
   }
 

@@ -42,6 +42,12 @@ export async function agentMetrics(agent: Agent): Promise<string> {
     registers: [registry],
   }).inc(status.writes);
   addBgpMetrics(registry, status.bgp);
+  if (status.unreachable !== null)
+    gauge(
+      'romana_agent_unreachable_hosts',
+      'Hosts of the same link that do not answer this one',
+      status.unreachable.length,
+    );
   const drops = new Counter({
     name: 'romana_agent_dropped_packets_total',
     help: 'Packets dropped, by reason',

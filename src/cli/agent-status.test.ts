@@ -29,6 +29,11 @@ test('the daemon and each session are shown, and nothing of them where the fabri
     assert.doesNotMatch(none, /BGP|PEER/);
 });
 
+test('hosts of the link that do not answer are named', () => {
+  assert.match(statusText({ unreachable: ['h2', 'h7'] }, false), /^do not answer: +h2 h7$/m);
+  for (const none of [[], null]) assert.doesNotMatch(statusText({ unreachable: none }, false), /answer/);
+});
+
 test('a daemon that is away is named with what is wrong', () => {
   const text = statusText(
     { bgp: { ...bgp, up: false, version: null, sessions: [], announced: null, problem: 'Start it.' } },

@@ -124,10 +124,11 @@ interface AgentStatus {
   }[];
   readonly counts?: Readonly<Record<string, number>>;
   readonly bgp?: BgpReport | null;
+  readonly unreachable?: readonly string[] | null;
 }
 
 export function statusText(status: AgentStatus, all: boolean): string {
-  const { problems = [], objects = [], counts = {}, bgp = null } = status;
+  const { problems = [], objects = [], counts = {}, bgp = null, unreachable = null } = status;
   const wrong = objects.filter((object) => !object.ok);
   const head = pairs([
     ['ready', status.ready ?? false],
@@ -140,6 +141,9 @@ export function statusText(status: AgentStatus, all: boolean): string {
     ],
     ['objects', `${objects.length}, ${wrong.length} not as desired`],
     ...(bgp === null ? [] : [['BGP daemon', daemonText(bgp)] as const]),
+    ...(unreachable === null || unreachable.length === 0
+      ? []
+      : [['do not answer', unreachable.join(' ')] as const]),
   ]);
   const problemLines = problems.map((problem) => `problem: ${problem.message} (${problem.code})\n`).join('');
   const rows = (all ? objects : wrong).map((o) => [
