@@ -1,5 +1,13 @@
 /** Routes of one host. May import core/address. */
-import { compareCidr, containsCidr, formatCidr, widthOf } from '../address/index.ts';
+import {
+  type Address,
+  type Cidr,
+  compareCidr,
+  containsCidr,
+  equalAddress,
+  formatCidr,
+  widthOf,
+} from '../address/index.ts';
 import { hostIntent } from './host-bgp.ts';
 import { directRoutes, entryOver, type Link, sharedLink } from './links.ts';
 import type { HostRouting, NextHop, PlannedRoute, RoutingProblem } from './model.ts';
@@ -87,7 +95,7 @@ function grantedElsewhere(
     const home = self.own.some((own) => containsCidr(own, cidr) && own.length < cidr.length);
     const led = links.some((link) => entryOver(link, cidr));
     if (!home && !led && !empty.some((route) => containsCidr(route.cidr, cidr))) return [];
-    const nextHops = known ? gateways.filter(({ address }) => address.family === cidr.address.family) : [];
+    const nextHops = known ? gateways.filter(({ address }) => leads(address, cidr)) : [];
     if (nextHops.length === 0) {
       problems.push({
         code: 'host_unreachable',
@@ -99,6 +107,11 @@ function grantedElsewhere(
     }
     return [{ cidr, nextHops: hopSet(nextHops), why: { kind: 'granted', host: holder.name } }];
   });
+}
+
+/** Nobody can be told to send to a neighbour whose address is not known. */
+function leads(address: Address, cidr: Cidr): boolean {
+  return address.family === cidr.address.family && !equalAddress(address, LINK_LOCAL);
 }
 
 /** The devices of the first of its groups that has any, or those that its uplinks name. */
