@@ -1,7 +1,6 @@
 /** A control plane with a VPC: the store and services as a server has them, the real SDK, a small EC2 behind it. */
 
 import type { Random, Timers } from '#core/ports.ts';
-import { vpcDefaults } from '#core/routing/fabric.ts';
 import { createVpcControl, type VpcTerms } from '../../src/integrations/aws/index.ts';
 import { createServices, type Services } from '../../src/server/services/index.ts';
 import { confirmTables } from '../../src/server/services/vpc.ts';
@@ -30,6 +29,7 @@ const random: Random = {
 
 export interface VpcWorld {
   readonly ec2: FakeEc2;
+  readonly endpoint: string;
   readonly world: World;
   readonly control: ReturnType<typeof createVpcControl>;
   /** Services of a server that keeps the tables. */
@@ -48,6 +48,7 @@ export interface VpcSetup {
   readonly budget?: number;
   readonly tables?: readonly string[];
   readonly terms?: Partial<VpcTerms>;
+  readonly fabric?: object;
 }
 
 export function group(name: string): object {
@@ -55,28 +56,22 @@ export function group(name: string): object {
 }
 
 export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
-  const { zones = 2, budget, tables = ['rtb-a'], terms = {} } = setup;
+  const { zones = 2, budget, tables = ['rtb-a'], terms = {}, fabric = {} } = setup;
   const ec2 = new FakeEc2();
   const endpoint = await ec2.listen();
   for (const id of tables) ec2.addTable(id);
   const inner = world();
-  const { services, store, clock, fabric } = inner;
-  const vpc = {
-    ...vpcDefaults,
-    region: 'eu-test-1',
-    vpc: 'vpc-1',
-    endpoint,
-    ...(budget === undefined ? {} : { budget }),
-  };
+  const { services, store, clock, fabric: reports } = inner;
   const topologies = [
     {
       networks: ['net1'],
       fabric: {
         kind: 'vpc',
-        region: vpc.region,
-        vpc: vpc.vpc,
+        region: 'eu-test-1',
+        vpc: 'vpc-1',
         endpoint,
         ...(budget === undefined ? {} : { budget }),
+        ...fabric,
       },
       map: Array.from({ length: zones }, (_, zone) => group(`zone-${'abc'[zone]}`)),
     },
@@ -89,7 +84,7 @@ export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
     timers: hasty,
     random,
     log: silentLog,
-    heard: (host: { name: string; uid: string }) => fabric.heard(host),
+    heard: (host: { name: string; uid: string }) => reports.heard(host),
     routed: (name: string, revision: number) => confirmTables(services, name, revision),
   };
   const controls: ReturnType<typeof createVpcControl>[] = [];
@@ -101,8 +96,9 @@ export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
   const control = another();
   return {
     ec2,
+    endpoint,
     world: inner,
-    services: createServices({ store, clock, random, log: silentLog, fabric, vpc: control }),
+    services: createServices({ store, clock, random, log: silentLog, fabric: reports, vpc: control }),
     control,
     another,
     addHost: async (name, zone, last) => {

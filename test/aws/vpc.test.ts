@@ -487,3 +487,89 @@ describe('one writer', () => {
     }
   });
 });
+
+describe('both families, and what is elsewhere', () => {
+  test('IPv6 ranges, and aggregates behind connections, are written beside IPv4; a connection that is gone is told', async () => {
+    const world = await fresh();
+    const admin = { kind: 'token', name: 'root', role: 'admin' } as const;
+    const { endpoint } = world;
+    const fabric = {
+      kind: 'vpc',
+      region: 'eu-test-1',
+      vpc: 'vpc-1',
+      endpoint,
+      peerings: [
+        { group: 'dc', connection: 'tgw-1' },
+        { group: 'far', connection: 'pcx-1' },
+      ],
+    };
+    const networks = [
+      { name: 'net1', cidr: '100.64.0.0/10', layout: '6/8/4/4' },
+      { name: 'net6', cidr: 'fd64::/16', layout: '16/16/16/64' },
+    ];
+    const map = [
+      { name: 'here', fabric, groups: [{ name: 'zone-a' }] },
+      { name: 'dc', fabric: { kind: 'l2' } },
+      { name: 'far' },
+    ];
+    await world.world.services.topologyApply(admin, { ...none, body: { networks, topologies: [{ map }] } });
+    world.ec2.connections.add('tgw-1');
+    world.ec2.addInstance('h1', '172.31.0.11', 'subnet-a', {
+      interfaces: [{ id: 'eni-h1', addresses: ['172.31.0.11', 'fd31::11'], sourceDestCheck: true }],
+    });
+    const body = {
+      name: 'h1',
+      addresses: ['172.31.0.11', 'fd31::11'],
+      group: 'here/zone-a',
+      allocator: 'agent' as const,
+      labels: {},
+    };
+    await world.world.services.hostCreate(admin, { ...none, body });
+    await world.later();
+    assert.deepEqual(world.ec2.routesOf('rtb-a'), [
+      '100.65.0.0/16 eni-h1',
+      '100.80.0.0/12 tgw-1',
+      'fd64:1::/32 eni-h1',
+      'fd64:4000::/18 tgw-1',
+    ]);
+    assert.deepEqual(codesOf(world), ['target_gone rtb-a', 'target_gone rtb-a']);
+    world.ec2.connections.add('pcx-1');
+    await world.later();
+    assert.deepEqual(
+      world.ec2.routesOf('rtb-a').filter((line) => line.includes('pcx-1')),
+      ['100.96.0.0/12 pcx-1', 'fd64:8000::/18 pcx-1'],
+    );
+    await world.later();
+    assert.deepEqual([codesOf(world), statusOf(world).drift], [[], 0]);
+    const { items } = await world.control.plan();
+    assert.deepEqual(
+      items[0]?.tables[0]?.use.map(({ family, routes }) => [family, routes]),
+      [
+        [4, 3],
+        [6, 3],
+      ],
+    );
+  });
+
+  test('the tables that the fabric names, and no others', async () => {
+    const world = await fresh({ tables: ['rtb-a', 'rtb-b'], fabric: { routeTables: ['rtb-b', 'rtb-c'] } });
+    await joined(world, 1);
+    await world.later();
+    assert.deepEqual(
+      [world.ec2.routesOf('rtb-a'), world.ec2.routesOf('rtb-b')],
+      [[], ['100.65.0.0/16 eni-h00']],
+    );
+    assert.deepEqual(codesOf(world), ['table_missing rtb-c']);
+  });
+
+  test('groups of a VPC whose last host is gone leave no route behind', async () => {
+    const world = await fresh();
+    await joined(world, 2);
+    await world.later();
+    await world.world.store.transaction('test', (tx) => {
+      for (const name of ['h00', 'h01']) tx.delete('host', name);
+    });
+    await world.later();
+    assert.deepEqual(world.ec2.routesOf('rtb-a'), []);
+  });
+});
