@@ -237,7 +237,7 @@ function speakersOf(plan: RoutingPlan, down: ReadonlySet<string>): Speaker[] {
       );
     });
     const statics = intent.statics
-      .filter(({ nextHops }) => nextHops.some(({ to }) => !cut(name, to)))
+      .filter(({ nextHops }) => nextHops.length === 0 || nextHops.some(({ to }) => !cut(name, to)))
       .map(({ cidr }) => cidr);
     all.push({
       name,
