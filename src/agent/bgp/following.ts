@@ -24,10 +24,12 @@ export interface SavedBgp {
   readonly daemon: Daemon | null;
   /** Those that did before, and may still. */
   readonly left: readonly Daemon[];
+  /** What it was last told to announce; as text. */
+  readonly announced: readonly string[];
   readonly following: Following;
 }
 
-export const nothingSaved: SavedBgp = { daemon: null, left: [], following: nobody };
+export const nothingSaved: SavedBgp = { daemon: null, left: [], announced: [], following: nobody };
 
 export function followed(last: Following, peers: readonly BgpPeer[], status: SpeakerStatus): Following {
   if (status.daemon !== 'up') return last;
@@ -68,12 +70,17 @@ export function overSessions<T extends { readonly to: string }>(
 /** A damaged or missing file tells nothing. */
 export function savedBgp(text: string | null): SavedBgp {
   try {
-    const { daemon, left, following = nobody } = JSON.parse(text ?? '{}') as Partial<SavedBgp>;
+    const { daemon, left, announced, following = nobody } = JSON.parse(text ?? '{}') as Partial<SavedBgp>;
     const names = (list: unknown): string[] =>
       Array.isArray(list) ? list.filter((name) => typeof name === 'string') : [];
     const known = daemons.find((one) => one === daemon) ?? null;
     const before = daemons.filter((one) => one !== known && names(left).includes(one));
-    return { daemon: known, left: before, following: { 4: names(following[4]), 6: names(following[6]) } };
+    return {
+      daemon: known,
+      left: before,
+      announced: names(announced),
+      following: { 4: names(following[4]), 6: names(following[6]) },
+    };
   } catch {
     return nothingSaved;
   }

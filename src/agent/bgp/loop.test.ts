@@ -111,6 +111,25 @@ test('1 a range without a blackhole is not announced; with it, it is; and then i
   loop.stop();
 });
 
+test('1 what is announced stays so over a restart of the agent, also while its blackhole is missing', async () => {
+  const { sim, speaker, loop, make } = await setup();
+  const range = parseCidr('10.1.0.0/16');
+  loop.want(intentOf(), false, []);
+  await sim.run(5_000);
+  loop.stop();
+  const next = make();
+  await next.load();
+  next.want(intentOf(), false, [range]);
+  await sim.run(60_000);
+  assert.deepEqual(texts(speaker.announced), ['10.1.0.0/16', 'fd10:1::/32']);
+  next.want(intentOf(), true, [range]);
+  await sim.run(5_000);
+  next.want(intentOf(), false, [range]);
+  await sim.run(60_000);
+  assert.deepEqual(texts(speaker.announced), ['fd10:1::/32'], 'once withdrawn it waits again');
+  next.stop();
+});
+
 test('1 a granted route inside a range without a blackhole waits with it', async () => {
   const { sim, speaker, loop } = await setup();
   const announce = [parseCidr('10.1.0.0/16'), parseCidr('10.1.1.27/32'), parseCidr('10.9.1.1/32')];

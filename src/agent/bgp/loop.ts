@@ -69,7 +69,6 @@ export class BgpLoop {
   /** What the daemon was last told with success: an intent, or to be silent; null: unknown. */
   #told: string | null = null;
   #toldAt = Number.NEGATIVE_INFINITY;
-  #announced: ReadonlySet<string> = new Set();
   #failures = 0;
   #retryAt = Number.NEGATIVE_INFINITY;
   #status: SpeakerStatus | null = null;
@@ -177,8 +176,10 @@ export class BgpLoop {
   }
 
   #effective(intent: BgpIntent): BgpIntent {
+    if (this.#unready.length === 0) return intent;
+    const announced = new Set(this.#saved.announced);
     const ready = (cidr: Cidr): boolean =>
-      this.#announced.has(formatCidr(cidr)) || !this.#unready.some((range) => overlaps(range, cidr));
+      announced.has(formatCidr(cidr)) || !this.#unready.some((range) => overlaps(range, cidr));
     return intent.announce.every(ready) ? intent : { ...intent, announce: intent.announce.filter(ready) };
   }
 
@@ -203,9 +204,8 @@ export class BgpLoop {
     const { daemon: before, left, following } = this.#saved;
     const leave = new Set([...left, ...(before === null ? [] : [before])]);
     if (daemon !== null) leave.delete(daemon);
-    this.#save({ daemon, left: [...leave], following: daemon === null ? nobody : following });
+    this.#save({ daemon, left: [...leave], announced: [], following: daemon === null ? nobody : following });
     this.#told = null;
-    this.#announced = new Set();
     this.#leftRetryAt = Number.NEGATIVE_INFINITY;
     this.#forgetStatus();
   }
@@ -306,7 +306,8 @@ export class BgpLoop {
       this.#failures = 0;
       this.#told = goal;
       this.#toldAt = clock.monotonic();
-      this.#announced = new Set(told?.announce.map(formatCidr) ?? []);
+      const announced = (told?.announce ?? []).map(formatCidr);
+      if (announced.join() !== this.#saved.announced.join()) this.#save({ ...this.#saved, announced });
       this.#complain(null);
     } catch (error) {
       if (this.#saved.daemon !== daemon) return;
@@ -360,7 +361,8 @@ export class BgpLoop {
     if (before !== null && before.daemon !== 'up') return true;
     if (announced === null || !sessions.some(({ state }) => state === 'established')) return false;
     const texts = new Set(announced.map(formatCidr));
-    const same = texts.size === this.#announced.size && [...this.#announced].every((text) => texts.has(text));
+    const told = this.#saved.announced;
+    const same = texts.size === told.length && told.every((text) => texts.has(text));
     // It may need a moment to do as it was told.
     return !same && this.#options.clock.monotonic() - this.#toldAt > soonForMs;
   }
