@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '#core/address/index.ts';
 import type { HostRouting, NextHop, PlannedRoute } from '#core/routing/index.ts';
+import { planRouting } from '#core/routing/index.ts';
+import { bgp as bgpOf, group, host, input } from '#core/routing/testing.ts';
 import { type Following, nobody } from './bgp/following.ts';
 import { desiredRoutes } from './desired-routes.ts';
 import type { DesiredRoute, HostFacts } from './ports.ts';
@@ -115,4 +117,43 @@ test('every wanted route stays, over next hops of its own, and over none that is
       assert.deepEqual(desiredRoutes({ routing, facts, following, fenced: true }), []);
     }),
   );
+});
+
+test('what is learned goes over as many of the living next hops as the fabric allows; what is not learned over all', () => {
+  const list = [
+    { family: 4 as const, over: links, named: true },
+    { family: 6 as const, over: links, named: true },
+  ];
+  const { bgp } = planRouting(
+    input([], group('', {}, { fabric: bgpOf({ ecmp: 2 }) }), [host('h1', '', ['192.168.0.1'], {})]),
+  ).host('h1')!;
+  const routing: HostRouting = {
+    name: 'h1',
+    kinds: ['bgp'],
+    routes: routesOf(list, 2),
+    learned: routesOf(list, 100),
+    gateways: [],
+    bgp,
+    problems: [],
+  };
+  for (const [states, ways] of [
+    [
+      ['up', 'up', 'up'],
+      [3, 3, 2, 2],
+    ],
+    [
+      ['down', 'up', 'up'],
+      [2, 2, 2, 2],
+    ],
+    [
+      ['down', 'down', 'up'],
+      [1, 1, 1, 1],
+    ],
+  ] as const) {
+    const wanted = desiredRoutes({ routing, facts: factsOf(states), following: nobody, fenced: false });
+    assert.deepEqual(
+      wanted.map((route) => hopsOf(route).length),
+      ways,
+    );
+  }
 });

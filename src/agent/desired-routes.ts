@@ -5,6 +5,7 @@
  * 1. Where several next hops are wanted, those over links that are down are left out as long as one is left.
  * 2. A route whose next hops all lead nowhere stays wanted as it is: it fails, is reported, and comes back with its links.
  * 3. Of a host that is fenced only its own blackholes are left.
+ * 4. What is learned goes over as many next hops at once as the fabric allows, and no more.
  */
 import type * as m from '#contract/model.ts';
 import {
@@ -29,11 +30,14 @@ export interface RoutesInput {
 
 export function desiredRoutes({ routing, facts, following, fenced }: RoutesInput): DesiredRoute[] {
   const learned = following === null ? [] : routing.learned.map((route) => follow(route, following));
-  const all = [...routing.routes, ...learned].filter(({ why }) => !fenced || why.kind === 'own');
-  return all.map((route): DesiredRoute => {
-    const { cidr, nextHops, why } = route;
+  const most = routing.bgp?.ecmp ?? Infinity;
+  const all = [
+    ...routing.routes.map((route) => ({ route, ways: Infinity })),
+    ...learned.map((route) => ({ route, ways: most })),
+  ].filter(({ route: { why } }) => !fenced || why.kind === 'own');
+  return all.map(({ route: { cidr, nextHops, why }, ways }): DesiredRoute => {
     if (nextHops.length === 0) return { kind: why.kind === 'withdrawn' ? 'unreachable' : 'blackhole', cidr };
-    return { kind: 'via', cidr, hops: hopsOf(reachable(nextHops, facts)) };
+    return { kind: 'via', cidr, hops: hopsOf(reachable(nextHops, facts)).slice(0, ways) };
   });
 }
 
