@@ -173,13 +173,17 @@ class Control implements VpcControl {
         changed ||= wrote;
         await this.#confirm(known, view);
       } catch (error) {
-        if (!(error instanceof CloudFailure)) throw error;
+        // one VPC that fails holds up no other
         failed = true;
-        const { action, code } = error;
-        this.#parts.log.warn(
-          { vpc: view.key, action, code, words: wordsOf(error) },
-          'AWS cannot be asked now',
-        );
+        if (error instanceof CloudFailure) {
+          const { action, code } = error;
+          const words = wordsOf(error);
+          this.#parts.log.warn({ vpc: view.key, action, code, words }, 'AWS cannot be asked now');
+        } else
+          this.#parts.log.error(
+            { error, vpc: view.key },
+            'the route tables of a VPC could not be looked after',
+          );
       }
     }
     this.#failures = failed ? this.#failures + 1 : 0;

@@ -259,12 +259,24 @@ test('a router that drains gives its ranges away, unless nobody else is there', 
   );
 });
 
-test('no instance forwards for all when several can', () => {
+test('no instance forwards for all when several can, also while nobody is known to be well', () => {
   const many = Array.from({ length: 32 }, (_, index) => index + 1);
   const input = makeInput({ zones: 1, slots: [many], budget: 9 });
-  const { routers } = planOf(input, makeState(input));
-  assert.ok(routers.length > 2);
-  assert.ok(routers.every(({ ranges }) => ranges.length === 1));
+  for (const silent of [[], input.hosts.map(({ name }) => name)]) {
+    const { routers, problems } = planOf(input, makeState(input, { silent: new Set(silent) }));
+    assert.ok(routers.length > 2);
+    assert.ok(routers.every(({ ranges }) => ranges.length === 1));
+    assert.deepEqual(problems, []);
+  }
+});
+
+test('new ranges go to hosts that are well, as long as there are any', () => {
+  const input = makeInput({ zones: 1, slots: [[1, 2, 3, 4]], budget: 1 });
+  const silent = new Set(['z0-h01', 'z0-h02', 'z0-h03']);
+  assert.deepEqual(
+    planOf(input, makeState(input, { silent })).routers.map(({ host, health }) => [host, health]),
+    [['z0-h04', 'fit']],
+  );
 });
 
 test('the cut is as fine as it can be: one route less would leave more hosts behind routers', () => {

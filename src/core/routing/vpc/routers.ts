@@ -4,7 +4,7 @@
  * 1. It stands in the subnet of all hosts of the range, so that it reaches them directly; among these, in the range if one can.
  * 2. Who forwards keeps it while it can (`fit` or `suspect`, not leaving). A host is `dead` only by the word of two observers, or of
  *    the provider when the instance does not run; then another takes over at once.
- * 3. New ranges go to whoever forwards for the fewest hosts.
+ * 3. New ranges go to whoever forwards for the fewest hosts, to a suspect one only where nobody is fit.
  */
 import { type Cidr, type Family, formatCidr } from '../../address/index.ts';
 import type { RoutingHost } from '../model.ts';
@@ -62,20 +62,26 @@ export function chooseRouters(
     else open.push(task);
   }
   for (const task of open) {
-    const able = task.link.filter(
-      (host) =>
-        host.state === 'active' &&
-        healthOf(host.name, state) === 'fit' &&
-        reaches(host, task.cidr.address.family),
-    );
-    const within = able.filter(({ name }) => task.inside.has(name));
-    const [first] = (within.length > 0 ? within : able)
-      .map(({ name }) => ({ name, load: load.get(name) ?? 0 }))
-      .sort((a, b) => a.load - b.load || byText(a.name, b.name));
-    if (first !== undefined) give(task, first.name, true);
+    const fit = task.link.filter((host) => keeps(host, task, state) && healthOf(host.name, state) === 'fit');
+    const alive = fit.length > 0 ? fit : task.link.filter((host) => keeps(host, task, state));
+    const first = leastLoaded(alive, task, load);
+    if (first !== undefined) give(task, first, true);
     else fallback(task, now.get(formatCidr(task.cidr)), state, give);
   }
   return chosen;
+}
+
+/** Of those in the range, where there are any. */
+function leastLoaded(
+  able: readonly RoutingHost[],
+  { inside }: Task,
+  load: ReadonlyMap<string, number>,
+): string | undefined {
+  const within = able.filter(({ name }) => inside.has(name));
+  const [first] = (within.length > 0 ? within : able)
+    .map(({ name }) => ({ name, load: load.get(name) ?? 0 }))
+    .sort((a, b) => a.load - b.load || byText(a.name, b.name));
+  return first?.name;
 }
 
 function keeps(host: RoutingHost, task: Task, state: VpcState): boolean {
@@ -86,7 +92,7 @@ function keeps(host: RoutingHost, task: Task, state: VpcState): boolean {
   );
 }
 
-/** Nobody is fit. A suspect one is better than none, and who has it is better than a change for nothing. */
+/** Nobody can. Who has it keeps it: a change would be for nothing. */
 function fallback(
   task: Task,
   target: string | undefined,
@@ -94,8 +100,7 @@ function fallback(
   give: (task: Task, host: string, able: boolean) => void,
 ): void {
   const known = task.link.filter(({ name }) => state.instances.has(name));
-  const alive = known.find((host) => keeps(host, task, state));
   const holder = known.find(({ name }) => state.instances.get(name)?.interface === target);
-  const any = alive ?? holder ?? known.find(({ name }) => task.inside.has(name)) ?? known[0];
-  if (any !== undefined) give(task, any.name, alive !== undefined);
+  const any = holder ?? known.find(({ name }) => task.inside.has(name)) ?? known[0];
+  if (any !== undefined) give(task, any.name, false);
 }
