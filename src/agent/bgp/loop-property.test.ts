@@ -58,6 +58,7 @@ class World {
   readonly faults: string[] = [];
   unready: readonly Cidr[] = [];
   loop: BgpLoop;
+  readonly #told = new Map<FakeSpeaker, ReadonlySet<string>>();
   #release: (() => void) | null = null;
 
   constructor() {
@@ -103,7 +104,7 @@ class World {
     });
   }
 
-  /** One call at a time, and nothing new of what has no blackhole. */
+  /** One call at a time, and nothing new of what has no blackhole: what the daemon was told before may be told again. */
   #watched(speaker: FakeSpeaker): Speaker {
     let running = 0;
     const alone = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
@@ -117,13 +118,21 @@ class World {
     return {
       capabilities: speaker.capabilities,
       apply: (intent) => {
-        const before = new Set(speaker.announced.map(formatCidr));
+        const before = this.#told.get(speaker) ?? new Set();
         for (const cidr of intent.announce)
           if (!before.has(formatCidr(cidr)) && this.unready.some((range) => overlaps(range, cidr)))
             this.faults.push(`${formatCidr(cidr)} is announced without a blackhole`);
-        return alone('apply', () => speaker.apply(intent));
+        return alone('apply', async () => {
+          const result = await speaker.apply(intent);
+          this.#told.set(speaker, new Set(intent.announce.map(formatCidr)));
+          return result;
+        });
       },
-      withdraw: () => alone('withdraw', () => speaker.withdraw()),
+      withdraw: () =>
+        alone('withdraw', async () => {
+          await speaker.withdraw();
+          this.#told.delete(speaker);
+        }),
       status: () => alone('status', () => speaker.status()),
     };
   }
