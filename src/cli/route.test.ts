@@ -223,15 +223,24 @@ test('explain: a line for each hop, equal next hops beside the one that is follo
 
 const topology = join(folder, 'topology.yaml');
 writeFileSync(topology, 'groups:\n  - name: r1\n');
-const counts = { devices: 1, hosts: 0, added: 1, removed: 1, changed: 1, left: 0, blocked: null };
-const static1 = { ...range, cidr: '10.3.0.0/16', nextHops: [hop1], reason: 'range of host h3' };
+const counts = { devices: 1, hosts: 0, added: 1, removed: 1, changed: 2, left: 0, blocked: null };
+const static1 = {
+  ...range,
+  cidr: '10.3.0.0/16',
+  kind: 'static' as const,
+  nextHops: [hop1],
+  reason: 'range of host h3',
+};
 const node: RouteDiff['nodes'][number] = {
   name: 'leaf1',
   type: 'device',
   presence: 'both',
   added: [static1],
   removed: [{ ...static1, cidr: '10.4.0.0/16' }],
-  changed: [{ before: static1, after: { ...static1, nextHops: [] } }],
+  changed: [
+    { before: static1, after: { ...static1, kind: 'drop', nextHops: [] } },
+    { before: { ...static1, cidr: '10.5.0.0/16', kind: 'bgp' }, after: { ...static1, cidr: '10.5.0.0/16' } },
+  ],
   sessions: { added: ['h3 192.168.1.13'], removed: [], changed: [] },
   budget: 8,
   routes: 3,
@@ -246,12 +255,13 @@ test('diff: what comes, goes and changes on each device, with what it has room f
   ]);
   assert.deepEqual(out.split('\n'), [
     'device leaf1',
-    '  -  10.4.0.0/16  192.168.1.1 (leaf1)          range of host h3',
-    '  ~  10.3.0.0/16  192.168.1.1 (leaf1) -> drop  range of host h3',
-    '  +  10.3.0.0/16  192.168.1.1 (leaf1)          range of host h3',
+    '  -  10.4.0.0/16  192.168.1.1 (leaf1)                 range of host h3',
+    '  ~  10.3.0.0/16  192.168.1.1 (leaf1) -> drop         range of host h3',
+    '  ~  10.5.0.0/16  192.168.1.1 (leaf1): bgp -> static  range of host h3',
+    '  +  10.3.0.0/16  192.168.1.1 (leaf1)                 range of host h3',
     '  + BGP session h3 192.168.1.13',
     '  3 routes of 8',
-    '1 route added, 1 removed, 1 changed, on 1 device and 0 hosts',
+    '1 route added, 1 removed, 2 changed, on 1 device and 0 hosts',
     '',
   ]);
   const other = await invoke(['route', 'diff', topology, '--device', 'leaf2', ...access], answering(body));
@@ -273,29 +283,48 @@ test('diff: no room on a device, or hosts in the way, is exit status 1', async (
   assert.match(stopped.err, /blocked host h1: its host ids would move \(group r1 to -\)/);
 });
 
-test('diff --against: what changed for a device since it was exported as json', async () => {
+test('diff --against: what changed for a device since it was exported as json, sessions too', async () => {
   const exportedFile = join(folder, 'leaf1.json');
-  const document = {
-    device: 'leaf1',
-    routes: [
-      { prefix: '10.0.0.0/10', action: 'drop', nextHops: [] },
-      { prefix: '10.1.0.0/16', action: 'forward', nextHops: [hop1] },
-      { prefix: '10.9.0.0/16', action: 'forward', nextHops: [hop1] },
-    ],
-  };
-  writeFileSync(exportedFile, JSON.stringify(document));
+  const route = (prefix: string, ...hops: unknown[]) => ({ prefix, nextHops: hops, why: { kind: 'own' } });
+  const neighbour = { name: 'h1', address: '192.168.1.11', link: null, asn: 64_900, password: false };
+  const bgp = (statics: unknown[], neighbours: unknown[], asn = 65_111) => ({ asn, statics, neighbours });
+  const [own, h1, h9] = [
+    route('10.0.0.0/10'),
+    route('10.1.0.0/16', hop1),
+    { ...route('10.9.0.0/16', hop1), why: { kind: 'host', host: 'h9' } },
+  ];
+  const old = { device: 'leaf1', routes: [own, h1, h9], bgp: bgp([h1, h9], [neighbour]) };
+  writeFileSync(exportedFile, JSON.stringify(old));
   const against = ['route', 'diff', '--against', exportedFile];
-  const { code, out, requests } = await invoke([...against, ...access], answering(answer(leaf)));
+  const now = (document: object): Setting =>
+    answering({ device: 'leaf1', format: 'json', revision: 9, text: JSON.stringify(document) });
+  const other = { ...hop1, address: '192.168.1.12' };
+  const { code, out, requests } = await invoke(
+    [...against, ...access],
+    now({ ...old, routes: [own, route('10.1.0.0/16', other)], bgp: null }),
+  );
   assert.equal(code, 0);
-  assert.deepEqual(requests, [{ method: 'GET', path: '/v1/routes?device=leaf1' }]);
-  assert.match(out, /^ {2}- +10\.9\.0\.0\/16 +192\.168\.1\.1 \(leaf1\)/m);
-  assert.match(out, /^ {2}~ +10\.1\.0\.0\/16 .* -> 192\.168\.1\.11 \(h1\), 192\.168\.2\.11 \(h1\)/m);
+  assert.deepEqual(requests, [{ method: 'GET', path: '/v1/devices/leaf1/routes?format=json' }]);
+  assert.match(out, /^ {2}- +10\.9\.0\.0\/16 +192\.168\.1\.1 \(leaf1\) +range of host h9$/m);
+  assert.match(out, /^ {2}~ +10\.1\.0\.0\/16 +192\.168\.1\.1 \(leaf1\) -> 192\.168\.1\.12 \(leaf1\)/m);
+  assert.match(out, /^ {2}- BGP session h1 192\.168\.1\.11$/m);
+  assert.match(out, /^ {2}~ BGP asn: 65111 -> -$/m);
   assert.match(out, /^0 routes added, 1 removed, 1 changed, on 1 device and 0 hosts$/m);
-  const routes = leaf.routes.map(({ cidr, nextHops }) => ({ prefix: cidr, nextHops: nextHops.toReversed() }));
-  const text = JSON.stringify({ device: 'leaf1', routes });
+
+  // The routes stay, and the device has another AS number, a password, and learns what it was configured with.
+  const secret = { ...neighbour, password: true };
+  const told = await invoke([...against, ...access], now({ ...old, bgp: bgp([h9], [secret], 65_112) }));
+  assert.match(told.out, /^ {2}~ +10\.1\.0\.0\/16 +192\.168\.1\.1 \(leaf1\): static -> bgp/m);
+  assert.match(told.out, /^ {2}~ BGP session h1 192\.168\.1\.11$/m);
+  assert.match(told.out, /^ {2}~ BGP asn: 65111 -> 65112$/m);
+
+  const turned = {
+    ...old,
+    routes: old.routes.map((one) => ({ ...one, nextHops: one.nextHops.toReversed() })),
+  };
   const same = await invoke(['route', 'diff', '--against', '-', ...access], {
-    ...answering(answer(leaf)),
-    stdin: JSON.stringify({ format: 'json', text }),
+    ...now(old),
+    stdin: JSON.stringify({ format: 'json', text: JSON.stringify(turned) }),
   });
   assert.deepEqual([same.code, same.out], [0, '']);
   for (const wrong of [
@@ -304,7 +333,7 @@ test('diff --against: what changed for a device since it was exported as json', 
     ['route', 'diff', '--against', topology],
     ['route', 'diff'],
   ]) {
-    const refused = await invoke([...wrong, ...access], answering(answer(leaf)));
+    const refused = await invoke([...wrong, ...access], now(old));
     assert.deepEqual([refused.code, refused.requests], [2, []], wrong.join(' '));
   }
 });

@@ -109,7 +109,7 @@ export const RouteConfirmation = z
   })
   .meta({ id: 'RouteConfirmation' });
 
-const diffRoute = RouteEntry.omit({ kind: true }).meta({ id: 'RouteOfDiff' });
+const hopRoute = RouteEntry.omit({ kind: true }).meta({ id: 'RouteOfHop' });
 export const RouteDiff = z
   .object({
     revision: z.int(),
@@ -119,9 +119,13 @@ export const RouteDiff = z
           name: z.string(),
           type: z.enum(['host', 'device']),
           presence: z.enum(['new', 'gone', 'both']),
-          added: z.array(diffRoute),
-          removed: z.array(diffRoute),
-          changed: z.array(z.object({ before: diffRoute, after: diffRoute })),
+          added: z.array(RouteEntry),
+          removed: z.array(RouteEntry),
+          changed: z
+            .array(z.object({ before: RouteEntry, after: RouteEntry }))
+            .describe(
+              'Led elsewhere, or on a device static where it was told over BGP, or the other way round',
+            ),
           sessions: z
             .object({
               added: z.array(z.string()),
@@ -163,7 +167,7 @@ export const RouteExplanation = z
       z.object({
         at: z.string().describe('Host, device or route table of a VPC'),
         type: z.enum(['host', 'device', 'table']),
-        route: diffRoute.nullable().describe('Null: the default route, or the address is its own'),
+        route: hopRoute.nullable().describe('Null: the default route, or the address is its own'),
         nextHops: z.array(hop).describe('The first is followed; the others have equal cost'),
       }),
     ),

@@ -38,7 +38,7 @@ function explanationText(
   const rows = hops.map(({ at, type, route, nextHops }, i) => [
     i + 1,
     `${type} ${at}`,
-    route?.cidr ?? (nextHops.length === 0 ? 'itself' : 'default'),
+    route?.cidr ?? (nextHops.length === 0 && end.kind === 'delivered' ? 'itself' : 'default'),
     nextHops.length === 0 ? null : oneOf(nextHops),
     route?.reason ?? (nextHops.length === 0 ? null : 'default route of the site'),
   ]);

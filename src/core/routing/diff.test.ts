@@ -88,4 +88,15 @@ describe('the difference of two plans', () => {
       ],
     );
   });
+
+  it('tells what has to be configured from now on where it was told over BGP, though every packet goes as before', () => {
+    const before = site([host(1)], { fabric: t.bgp() });
+    const after = site([host(1)], { fabric: t.l3Static });
+    const spine = diffPlans(before, after).nodes.find(({ name }) => name === 'spine');
+    assert.deepEqual(t.show(spine!.changed.map((each) => each.after)), [
+      '10.1.0.0/16 via h1@172.18.0.1',
+      'fd10:1::/32 via h1@fd03::1',
+    ]);
+    assert.deepEqual([spine!.added, spine!.removed], [[], []]);
+  });
 });

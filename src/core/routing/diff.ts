@@ -1,7 +1,8 @@
 /** What a change of the plan changes on each host and device. May import core/address. */
 import { type Cidr, compareCidr, formatAddress, formatCidr } from '../address/index.ts';
-import type { BgpNeighbour, BgpPeer, PlannedRoute, RoutingPlan } from './model.ts';
+import type { BgpNeighbour, BgpPeer, DeviceRouting, PlannedRoute, RoutingPlan } from './model.ts';
 import { actionKey, byName } from './routes.ts';
+import { comesBy } from './told.ts';
 
 export interface NodeDiff {
   readonly name: string;
@@ -10,7 +11,7 @@ export interface NodeDiff {
   readonly presence: 'new' | 'gone' | 'both';
   readonly added: readonly PlannedRoute[];
   readonly removed: readonly PlannedRoute[];
-  /** The same CIDR, led elsewhere. */
+  /** The same CIDR, led elsewhere, or on a device configured where it was told over BGP, or the other way round. */
   readonly changed: readonly { readonly before: PlannedRoute; readonly after: PlannedRoute }[];
   /** BGP sessions by `neighbour address`, and what is announced or accepted in those that stay. */
   readonly sessions: {
@@ -52,10 +53,11 @@ export function diffPlans(before: RoutingPlan, after: RoutingPlan, only?: Readon
   };
 }
 
-/** Two lists of routes of one host or device. */
-export function diffRoutes(
+/** Two lists of routes of one host or device. `same`: whether two that forward alike are one. */
+function diffRoutes(
   before: readonly PlannedRoute[],
   after: readonly PlannedRoute[],
+  same: (was: PlannedRoute, is: PlannedRoute) => boolean = () => true,
 ): Pick<NodeDiff, 'added' | 'removed' | 'changed'> {
   const old = new Map(before.map((route) => [formatCidr(route.cidr), route]));
   const added: PlannedRoute[] = [];
@@ -65,7 +67,8 @@ export function diffRoutes(
     const was = old.get(key);
     old.delete(key);
     if (was === undefined) added.push(route);
-    else if (actionKey(was) !== actionKey(route)) changed.push({ before: was, after: route });
+    else if (actionKey(was) !== actionKey(route) || !same(was, route))
+      changed.push({ before: was, after: route });
   }
   return { added, changed, removed: [...old.values()].sort((a, b) => compareCidr(a.cidr, b.cidr)) };
 }
@@ -118,9 +121,20 @@ function deviceDiff(before: RoutingPlan, after: RoutingPlan, name: string): Node
     name,
     kind: 'device',
     presence: presenceOf(old, now),
-    ...diffRoutes(old?.routes ?? [], now?.routes ?? []),
+    ...diffRoutes(old?.routes ?? [], now?.routes ?? [], carriedAlike(old, now)),
     sessions: diffSessions(peers(old?.bgp), peers(now?.bgp)),
   };
+}
+
+/** What has to be configured on a device changes with the fabric, even where every packet goes as before. */
+function carriedAlike(
+  old: DeviceRouting | undefined,
+  now: DeviceRouting | undefined,
+): (was: PlannedRoute, is: PlannedRoute) => boolean {
+  if (old === undefined || now === undefined || (old.bgp === null && now.bgp === null)) return () => true;
+  const before = comesBy(old);
+  const after = comesBy(now);
+  return (was, is) => is.nextHops.length === 0 || before(was) === after(is);
 }
 
 function sessionName({ name, address, link }: BgpPeer | BgpNeighbour): string {

@@ -69,7 +69,7 @@ describe('the way of a packet', () => {
     ] as const) {
       const way = explain(source, destination);
       assert.deepEqual(path(way), [`a ${cidr} b`, `b ${cidr}`]);
-      assert.deepEqual(way.end, { kind: 'delivered', host: 'b', why: { kind: 'own' } });
+      assert.deepEqual(way.end, { kind: 'delivered', at: 'b', why: { kind: 'own' } });
       assert.deepEqual(way.hops[0]!.route!.why, { kind: 'host', host: 'b' });
     }
   });
@@ -114,9 +114,9 @@ describe('the way of a packet', () => {
 
   it('to underlay addresses of hosts and devices ends there', () => {
     const linked = explain('172.18.0.1', '172.18.0.1');
-    assert.deepEqual(linked.end, { kind: 'delivered', host: 'a', why: null });
+    assert.deepEqual(linked.end, { kind: 'delivered', at: 'a', why: null });
     const { end } = explain('10.1.0.1', '172.16.0.1');
-    assert.ok(end.kind === 'leaves' && end.at === 'spine');
+    assert.deepEqual(end, { kind: 'delivered', at: 'spine', why: null });
   });
 
   it('to a granted route ends at its holder, a single address too', () => {
@@ -127,7 +127,7 @@ describe('the way of a packet', () => {
       };
       for (const source of ['10.1.0.1', '10.2.0.1']) {
         const { end } = explain(source, granted.slice(0, granted.indexOf('/')), moved);
-        assert.equal(end.kind === 'delivered' && end.host, 'c', granted);
+        assert.equal(end.kind === 'delivered' && end.at, 'c', granted);
       }
     }
   });
@@ -144,7 +144,7 @@ describe('the way of a packet', () => {
           const from = firstAddress(source.ranges[0]!.cidr);
           if (site.hosts.some(({ granted }) => granted.some((each) => containsAddress(each, from)))) continue;
           const { end } = explainRoute(plan, site, from, firstAddress(cidr));
-          const said = end.kind === 'delivered' ? `delivered ${end.host}` : `${end.kind} ${end.at}`;
+          const said = `${end.kind} ${end.at}`;
           assert.ok(
             ends(network, source.name, firstAddress(cidr)).has(said),
             `${said} ${JSON.stringify(shape)}`,

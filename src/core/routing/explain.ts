@@ -20,8 +20,8 @@ export interface Hop {
   readonly nextHops: readonly NextHop[];
 }
 export type End =
-  /** In its range: what no endpoint has is dropped there. */
-  | { readonly kind: 'delivered'; readonly host: string; readonly why: Why | null }
+  /** In its range: what no endpoint has is dropped there. `why` is null for an address of the host or device itself. */
+  | { readonly kind: 'delivered'; readonly at: string; readonly why: Why | null }
   | { readonly kind: 'dropped'; readonly at: string; readonly reason: string }
   /** By the default route, which is the site's. */
   | { readonly kind: 'leaves'; readonly at: string; readonly reason: string }
@@ -117,7 +117,7 @@ function hostStep(
   const self = input.hosts.find(({ name }) => name === at);
   const own = self === undefined ? [] : [...self.addresses, ...self.uplinks.flatMap((up) => up.addresses)];
   if (own.some((address) => equalAddress(address, destination))) {
-    return { hop: hop(null, []), end: { kind: 'delivered', host: at, why: null } };
+    return { hop: hop(null, []), end: { kind: 'delivered', at, why: null } };
   }
   const route = new Lookup(routes).address(destination);
   // Granted single addresses have no route of the plan on their holder: the endpoint's own route is there.
@@ -126,10 +126,10 @@ function hostStep(
       equalAddress(cidr.address, destination) && (route === undefined || cidr.length > route.cidr.length),
   );
   if (granted === true) {
-    return { hop: hop(null, []), end: { kind: 'delivered', host: at, why: { kind: 'granted', host: at } } };
+    return { hop: hop(null, []), end: { kind: 'delivered', at, why: { kind: 'granted', host: at } } };
   }
   if (route?.why.kind === 'own') {
-    return { hop: hop(route, []), end: { kind: 'delivered', host: at, why: route.why } };
+    return { hop: hop(route, []), end: { kind: 'delivered', at, why: route.why } };
   }
   if (route !== undefined) return forwarded(hop(route, route.nextHops), destination);
   return byDefault(hop(null, gateways), destination);
@@ -145,7 +145,7 @@ function deviceStep({ plan, destination }: Walk, at: string): Step | undefined {
   if (device.device.addresses.some((address) => equalAddress(address, destination))) {
     return {
       hop: { ...hop, route: null, nextHops: [] },
-      end: { kind: 'leaves', at, reason: `${formatAddress(destination)} is an address of ${at} itself.` },
+      end: { kind: 'delivered', at, why: null },
     };
   }
   return route === null ? byDefault(hop, destination) : forwarded(hop, destination);

@@ -1,9 +1,11 @@
 /** `route diff`: which routes of which devices and hosts a topology file would change. Nothing of it is kept. */
 import type { RouteDiff } from '#contract/routing-model.ts';
+import { formatCidr } from '#core/address/index.ts';
 import { diffPlans, type NodeDiff } from '#core/routing/index.ts';
 import type { PlannedRoute, RoutingPlan } from '#core/routing/model.ts';
+import { comesBy } from '#core/routing/told.ts';
 import { actorOf } from '../caller.ts';
-import { plain } from './route-entries.ts';
+import { entry } from './route-entries.ts';
 import { planned, type RoutingPlans } from './routing-plan.ts';
 import type { Context } from './shared.ts';
 import { tried } from './topology-file.ts';
@@ -25,7 +27,7 @@ export function diffServices(ctx: Context, plans: RoutingPlans): Pick<Services, 
         return {
           revision,
           ...counts,
-          nodes: nodes.map((node) => described(node, after)),
+          nodes: nodes.map((node) => described(node, before, after)),
           left: hosts.length - some.length,
           blocked,
         };
@@ -43,18 +45,20 @@ function mostHosts(hosts: readonly string[], before: RoutingPlan, after: Routing
 
 function described(
   { name, kind, presence, added, removed, changed, sessions }: NodeDiff,
+  before: RoutingPlan,
   after: RoutingPlan,
 ): RouteDiff['nodes'][number] {
-  const told = (route: PlannedRoute) => plain(route, kind);
+  const was = teller(before, name, kind);
+  const is = teller(after, name, kind);
   const device = kind === 'device' ? after.device(name) : undefined;
   const host = kind === 'host' ? after.host(name) : undefined;
   return {
     name,
     type: kind,
     presence,
-    added: added.map(told),
-    removed: removed.map(told),
-    changed: changed.map((one) => ({ before: told(one.before), after: told(one.after) })),
+    added: added.map(is),
+    removed: removed.map(was),
+    changed: changed.map((one) => ({ before: was(one.before), after: is(one.after) })),
     sessions: {
       added: [...sessions.added],
       removed: [...sessions.removed],
@@ -63,4 +67,19 @@ function described(
     budget: device?.device.budget ?? null,
     routes: device?.routes.length ?? (host === undefined ? null : host.routes.length + host.learned.length),
   };
+}
+
+/** Routes of a host or device of one of the plans, with how it comes by them. */
+function teller(
+  plan: RoutingPlan,
+  name: string,
+  type: NodeDiff['kind'],
+): (route: PlannedRoute) => RouteDiff['nodes'][number]['added'][number] {
+  const device = type === 'device' ? plan.device(name) : undefined;
+  if (device !== undefined) {
+    const by = comesBy(device);
+    return (route) => entry(route, by(route), type);
+  }
+  const learned = new Set(plan.host(name)?.learned.map(({ cidr }) => formatCidr(cidr)));
+  return (route) => entry(route, learned.has(formatCidr(route.cidr)) ? 'learned' : 'direct', type);
 }

@@ -74,6 +74,27 @@ test('what nobody has is dropped, what is outside leaves; both are said', async 
   assert.deepEqual([foreign.end.kind, foreign.hops], ['leaves', []]);
 });
 
+test('an address of a range that no endpoint has is dropped at its host, and not said to be delivered', async (t) => {
+  const w = await site(t);
+  const { destination } = await explain(w, 'a/s/x1', 'a/s/x2');
+  assert.equal(
+    (await explain(w, 'a/s/x1', destination.address)).end.reason.includes('endpoint a/s/x2'),
+    true,
+  );
+  const gone = await explain(w, 'a/s/x1', destination.address.replace(/\d+$/, '99'));
+  assert.deepEqual(way(gone), ['h1', 'leaf1', 'spine', 'leaf2', 'h2', 'dropped h2']);
+  assert.match(gone.end.reason, /no endpoint is known to have it/);
+});
+
+test('an address of a device is told to be its own, and the way ends there', async (t) => {
+  const w = await site(t);
+  const found = await explain(w, 'a/s/x1', '192.168.2.1');
+  assert.equal(found.destination.what, 'device leaf2 itself');
+  const own = await explain(w, 'a/s/x1', '192.168.1.1');
+  assert.deepEqual(way(own), ['h1', 'leaf1', 'delivered leaf1']);
+  assert.equal(own.end.reason, 'It is an address of device leaf1 itself.');
+});
+
 test('hosts stand for their own addresses, of the family that the other has', async (t) => {
   const w = await site(t);
   await network(w.services, 'six', six);

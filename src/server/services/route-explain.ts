@@ -3,6 +3,7 @@ import type { RouteExplanation } from '#contract/routing-model.ts';
 import {
   type Address,
   containsAddress,
+  equalAddress,
   formatAddress,
   formatCidr,
   parseAddress,
@@ -32,13 +33,13 @@ export function explainServices(
         const { source, destination } = pairOf(tx, query);
         const { input, plan } = plans.of(tx);
         const { hops, end } = wayOf(vpc, plan, input, source, destination);
-        const about = (address: Address) => describe(tx, input.hosts, address);
+        const about = (address: Address) => describe(tx, input.hosts, plan, address);
         return {
           revision: tx.revision,
           source: about(source),
           destination: about(destination),
           hops,
-          end: endOf(end),
+          end: endOf(tx, end, destination, hops.at(-1)?.type === 'device' ? 'device' : 'host'),
           notes: [source, destination].flatMap((address) => notesOn(tx, input.hosts, growth, address)),
         };
       }),
@@ -107,15 +108,27 @@ function tableWhy(why: VpcLead['why']): Pick<NonNullable<ToldHop['route']>, 'why
   return { why: group, reason: `${whyText(group, 'device')}${more}` };
 }
 
-function endOf(end: End): RouteExplanation['end'] {
+function endOf(tx: ReadTx, end: End, destination: Address, last: 'device' | 'host'): RouteExplanation['end'] {
   if (end.kind === 'loop') return { ...end, reason: `The way comes back to ${end.at}.` };
   if (end.kind !== 'delivered') return end;
-  const { host, why } = end;
-  const own = `It lies in the range of host ${host}: the endpoint that has it gets it, and what no endpoint has is dropped there.`;
-  const granted = `It was granted to host ${host}, whose endpoint has it.`;
-  const reason =
-    why === null ? `It is an address of host ${host} itself.` : why.kind === 'granted' ? granted : own;
-  return { kind: 'delivered', at: host, reason };
+  const { at, why } = end;
+  if (why === null) return { kind: 'delivered', at, reason: `It is an address of ${last} ${at} itself.` };
+  if (why.kind === 'granted')
+    return { kind: 'delivered', at, reason: `It was granted to host ${at}, whose endpoint has it.` };
+  const endpoint = endpointOf(tx, destination);
+  const range = `It lies in the range of host ${at}`;
+  if (endpoint !== undefined)
+    return { kind: 'delivered', at, reason: `${range}, where endpoint ${endpoint} has it.` };
+  return {
+    kind: 'dropped',
+    at,
+    reason: `${range}, and no endpoint is known to have it: it is dropped there.`,
+  };
+}
+
+function endpointOf(tx: ReadTx, address: Address): string | undefined {
+  const network = networksOf(tx).find(({ plan }) => containsAddress(plan.cidr, address));
+  return network === undefined ? undefined : tx.ipam.ownerOf(network.name, address);
 }
 
 /** Two of one family: where a name has several addresses, those that fit the other. */
@@ -151,14 +164,25 @@ function addressesOf(tx: ReadTx, text: string, path: string): Address[] {
   );
 }
 
-function describe(tx: ReadTx, hosts: readonly RoutingHost[], address: Address): RouteExplanation['source'] {
+function describe(
+  tx: ReadTx,
+  hosts: readonly RoutingHost[],
+  plan: RoutingPlan,
+  address: Address,
+): RouteExplanation['source'] {
   const host = hostOf(hosts, address)?.name ?? null;
-  return { address: formatAddress(address), what: whatOf(tx, host, address), host };
+  return { address: formatAddress(address), what: whatOf(tx, host, plan, address), host };
 }
 
-function whatOf(tx: ReadTx, host: string | null, address: Address): string {
-  const network = networksOf(tx).find(({ plan }) => containsAddress(plan.cidr, address));
-  if (network === undefined) return host === null ? 'in no network of Romana' : `host ${host} itself`;
+function whatOf(tx: ReadTx, host: string | null, plan: RoutingPlan, address: Address): string {
+  const network = networksOf(tx).find(({ plan: { cidr } }) => containsAddress(cidr, address));
+  if (network === undefined) {
+    if (host !== null) return `host ${host} itself`;
+    const device = plan.devices.find((name) =>
+      plan.device(name)?.device.addresses.some((one) => equalAddress(one, address)),
+    );
+    return device === undefined ? 'in no network of Romana' : `device ${device} itself`;
+  }
   const endpoint = tx.ipam.ownerOf(network.name, address);
   if (endpoint !== undefined) return `endpoint ${endpoint}`;
   const where = `network ${network.name}`;

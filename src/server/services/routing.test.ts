@@ -100,6 +100,7 @@ test('lists devices, then hosts; each route says how it came to be', async (t) =
 test('what is not there is named: a host, a device and the devices that there are', async (t) => {
   const w = await site(t, 'l3-static');
   await assert.rejects(tables(w, { host: 'nobody' }), { code: 'not_found' });
+  await assert.rejects(tables(w, { host: 'leaf1' }), { code: 'not_found', message: /--device leaf1/ });
   await assert.rejects(tables(w, { device: 'h1' }), { code: 'not_found', message: /leaf1, leaf2, spine/ });
   await assert.rejects(exported(w, 'nobody'), { code: 'not_found' });
   await assert.rejects(confirmed(w, 'nobody', 1), { code: 'not_found' });

@@ -1,9 +1,9 @@
 /** `route list`, `export` and `--confirm`: what every host and device forwards, from the same computation that the agents run. */
 import type { RouteList, RouteTable } from '#contract/routing-model.ts';
-import { formatCidr } from '#core/address/index.ts';
 import { RomanaError } from '#core/errors.ts';
 import { exportDevice } from '#core/routing/export/index.ts';
-import type { DeviceRouting, PlannedRoute, RoutingPlan } from '#core/routing/model.ts';
+import type { DeviceRouting, RoutingPlan } from '#core/routing/model.ts';
+import { comesBy } from '#core/routing/told.ts';
 import type { ReadTx } from '#store/port.ts';
 import { actorOf } from '../caller.ts';
 import { isVpc } from './fabric.ts';
@@ -33,6 +33,10 @@ export function routingServices(
         const { plan } = plans.of(tx);
         const { host, device } = query;
         const one = host !== undefined || device !== undefined;
+        if (host !== undefined && tx.get('host', host) === undefined && plan.device(host) !== undefined)
+          throw new RomanaError('not_found', `There is no host ${host}; it is a device: --device ${host}.`, {
+            details: { kind: 'host', key: host },
+          });
         if (host !== undefined) must(tx, 'host', host);
         const devices = one ? (device === undefined ? [] : [device]) : plan.devices;
         const hosts = one ? (host === undefined ? [] : [host]) : plan.hosts;
@@ -120,26 +124,16 @@ function mustDevice(plan: RoutingPlan, name: string): DeviceRouting {
   });
 }
 
-function deviceTable({
-  device,
-  topology,
-  path,
-  kind,
-  routes,
-  gateways,
-  bgp,
-  problems,
-}: DeviceRouting): RouteTable {
-  // Also where sessions bring the others, what is below or above without one is configured.
-  const configured = new Set((bgp?.statics ?? routes).map(({ cidr }) => formatCidr(cidr)));
-  const isTold = ({ cidr }: PlannedRoute): boolean => !configured.has(formatCidr(cidr));
+function deviceTable(routing: DeviceRouting): RouteTable {
+  const { device, topology, path, kind, routes, gateways, problems } = routing;
+  const by = comesBy(routing);
   return {
     name: device.name,
     type: 'device',
     fabrics: [kind],
     topology,
     group: path === '' ? null : path,
-    routes: routes.map((route) => entry(route, isTold(route) ? 'bgp' : 'static', 'device')),
+    routes: routes.map((route) => entry(route, by(route), 'device')),
     gateways: gateways.map(hop),
     budget: device.budget,
     problems: [...problems],
