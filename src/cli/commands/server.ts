@@ -24,7 +24,7 @@ export function addServer(program: Command): void {
     .description(
       'Run the control plane. The first start makes its authority, an admin token and DIR/client.yaml.',
     )
-    .option('--config <FILE>', 'YAML file with dataDir, listen, names and logLevel; options win over it')
+    .option('--config <FILE>', 'YAML file with dataDir, listen, names, logLevel and vpc; options win over it')
     .option('--data-dir <DIR>', 'Where everything is kept (default: /var/lib/romana/server)')
     .option('--listen <ADDRESS:PORT>', 'Where to listen; may be repeated (default: 127.0.0.1:7443)', collect)
     .option('--name <NAME>', 'Name or address under which clients reach it; may be repeated', collect)

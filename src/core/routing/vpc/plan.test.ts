@@ -342,6 +342,19 @@ test('routes of others stay: in the way, inside, beside, propagated; ours of ear
   );
 });
 
+test('routes of a network that is gone go too: those on record that lead to our instances, and no others', () => {
+  const input = makeInput({ zones: 1, slots: [[1]] });
+  const gone = ['10.9.0.0/16', '10.10.0.0/16', '10.11.0.0/16'].map(parseCidr);
+  const targets = ['eni-z0-h01', 'nat-1', 'eni-z0-h01'];
+  const routes = gone.map((cidr, index) => ({ cidr, target: targets[index] ?? '', counted: true }));
+  const table = { ...makeTable('rtb-a', routes), recorded: new Set(['10.9.0.0/16', '10.10.0.0/16']) };
+  const [planned] = planOf(input, makeState(input, { tables: [table] })).tables;
+  assert.deepEqual(
+    planned?.stale.map(({ cidr }) => cidr !== null && formatCidr(cidr)),
+    ['10.9.0.0/16'],
+  );
+});
+
 test('a route of ours that leads elsewhere is led back; a foreign one that leads where ours would is left', () => {
   const input = makeInput({ zones: 1, slots: [[1, 2]] });
   const [one, two] = [slotCidr(network4, 0, 1), slotCidr(network4, 0, 2)];

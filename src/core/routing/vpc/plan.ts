@@ -5,7 +5,7 @@
  * 2. A table has no more routes of ours than its limit: the quota less what others have in it, and no more than the site states.
  * 3. What forwards for a range stands in the subnet of its hosts.
  * 4. Routes of others are never touched, and one that is in the way is a problem. Ours are those inside a Romana network that lead
- *    to one of our instances, or that are on record as ours.
+ *    to one of our instances, or that are on record as ours; outside, those that are both.
  * 5. The tables as they are count only so that what can stay stays.
  */
 import {
@@ -86,11 +86,13 @@ function ownership(site: VpcSite, state: VpcState): Ground['ours'] {
       hosts.flatMap(({ name }) => state.instances.get(name)?.interface ?? []),
     ),
   );
-  return (table, { cidr, target, counted }) =>
-    cidr !== null &&
-    counted &&
-    site.networks.some((network) => containsCidr(network, cidr)) &&
-    (interfaces.has(target) || table.recorded.has(formatCidr(cidr)));
+  return (table, { cidr, target, counted }) => {
+    if (cidr === null || !counted) return false;
+    const recorded = table.recorded.has(formatCidr(cidr));
+    const inside = site.networks.some((network) => containsCidr(network, cidr));
+    // a network that is gone leaves routes behind that nobody else made
+    return inside ? interfaces.has(target) || recorded : recorded && interfaces.has(target);
+  };
 }
 
 function familyOf({ cidr }: VpcTableRoute): Family {
