@@ -515,7 +515,9 @@ describe('both families, and what is elsewhere', () => {
     await world.world.services.topologyApply(admin, { ...none, body: { networks, topologies: [{ map }] } });
     world.ec2.connections.add('tgw-1');
     world.ec2.addInstance('h1', '172.31.0.11', 'subnet-a', {
-      interfaces: [{ id: 'eni-h1', addresses: ['172.31.0.11', 'fd31::11'], sourceDestCheck: true }],
+      interfaces: [
+        { id: 'eni-h1', addresses: ['172.31.0.11', 'FD31:0:0:0:0:0:0:11'], sourceDestCheck: true },
+      ],
     });
     const body = {
       name: 'h1',

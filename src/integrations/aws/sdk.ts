@@ -1,5 +1,5 @@
 /** The provider's API on its SDK: pages, shapes, names of errors. The SDK tries once; `retry` does the rest, call by call. */
-import { type Cidr, formatCidr, tryParseCidr } from '#core/address/index.ts';
+import { type Cidr, formatAddress, formatCidr, tryParseAddress, tryParseCidr } from '#core/address/index.ts';
 import {
   type CloudApi,
   CloudFailure,
@@ -184,11 +184,17 @@ function instanceOf(instance: Instance): CloudInstance {
       addresses: [
         ...(one.PrivateIpAddresses ?? []).flatMap(({ PrivateIpAddress }) => PrivateIpAddress ?? []),
         ...(one.Ipv6Addresses ?? []).flatMap(({ Ipv6Address }) => Ipv6Address ?? []),
-      ],
+      ].map(canonical),
       forwards: one.SourceDestCheck === false,
       first: one.Attachment?.DeviceIndex === 0,
     })),
   };
+}
+
+/** Texts of one address are one text. */
+function canonical(text: string): string {
+  const address = tryParseAddress(text);
+  return address === undefined ? text : formatAddress(address);
 }
 
 function destination(cidr: Cidr) {
