@@ -237,6 +237,7 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
     assert.deepEqual((await candidate.create(place).apply(wanted)).changes, []);
     for (const tor of tors) await reloadTor(tor, {});
     await speaker.apply(intent());
+    await torsHave(...own);
   });
 
   test('one switch dead and the daemon started anew: the other one’s routes come all the same', async () => {
