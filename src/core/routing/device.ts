@@ -180,8 +180,11 @@ function isTold(site: Site, device: DeviceNode, { from, cidr }: Item): boolean {
         link.device === device && hostSessions(site, link).some((each) => each.families.includes(family)),
     );
   }
-  return (device.downsTo.get(from.group) ?? []).some((link) =>
-    deviceSessions(site, link).some((each) => each.families.includes(family)),
+  const { by } = from.item;
+  return (device.downsTo.get(from.group) ?? []).some(
+    (link) =>
+      (by === null || by.has(link.lower)) &&
+      deviceSessions(site, link).some((each) => each.families.includes(family)),
   );
 }
 

@@ -281,6 +281,7 @@ const faults = [
   'no address',
   'same address as the first host',
   'unknown uplink',
+  'uplink to a device of anywhere',
   'no place',
   'unknown group',
   'range of another host',
@@ -319,6 +320,13 @@ export function harmed(
     return { ...input, topologies: [{ ...first!, root: change(first!.root) }, ...others] };
   }
   const chosen = hosts[pick % Math.max(1, hosts.length)];
+  if (fault === 'uplink to a device of anywhere') {
+    const more = [
+      ...(chosen?.uplinks ?? []),
+      uplink(`d${1 + (pick % 8)}`, [`172.20.200.${pick}`, `fd02:200::${pick}`]),
+    ];
+    return { ...input, hosts: hosts.map((host) => (host === chosen ? { ...host, uplinks: more } : host)) };
+  }
   return {
     ...input,
     hosts: hosts.map((host) => (host === chosen ? harmedHost(host, fault, hosts[0]!) : host)),
