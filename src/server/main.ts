@@ -102,6 +102,8 @@ export async function runServer(
         random: systemRandom,
         log,
         heard: (host) => fabric.heard(host),
+        // the store is locked by this process: whoever wrote before is gone, and need not be waited for
+        holder: 'server',
         routed: (name, revision) => confirmTables(services, name, revision),
       },
       config.vpc,

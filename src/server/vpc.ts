@@ -39,6 +39,8 @@ export interface VpcParts {
   readonly log: Log;
   /** When a host reported last since this server started; monotonic. */
   readonly heard: (host: Pick<Host, 'name' | 'uid'>) => { readonly at: number } | undefined;
+  /** Who this server is to others on the same store; absent: somebody new at each start. */
+  readonly holder?: string;
   /** The tables of a VPC were read and have every route of this revision. */
   readonly routed?: (vpc: string, revision: number) => Promise<void>;
 }

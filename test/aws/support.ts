@@ -35,7 +35,7 @@ export interface VpcWorld {
   /** Services of a server that keeps the tables. */
   readonly services: Services;
   /** A further server on the same store. */
-  another(): ReturnType<typeof createVpcControl>;
+  another(holder?: string): ReturnType<typeof createVpcControl>;
   addHost(name: string, zone: number, last: number): Promise<void>;
   report(...hosts: string[]): Promise<void>;
   /** A round, after so much time. */
@@ -88,8 +88,8 @@ export async function vpcWorld(setup: VpcSetup = {}): Promise<VpcWorld> {
     routed: (name: string, revision: number) => confirmTables(services, name, revision),
   };
   const controls: ReturnType<typeof createVpcControl>[] = [];
-  const another = () => {
-    const made = createVpcControl(parts, terms);
+  const another = (holder?: string) => {
+    const made = createVpcControl(holder === undefined ? parts : { ...parts, holder }, terms);
     controls.push(made);
     return made;
   };

@@ -451,6 +451,17 @@ describe('one writer', () => {
     assert.deepEqual(world.ec2.taken(), []);
   });
 
+  test('a server that has its store for itself goes on at once after it was killed', async () => {
+    const world = await fresh();
+    const killed = world.another('server');
+    await killed.round();
+    await joined(world, 1);
+    const next = world.another('server');
+    await next.round();
+    assert.equal(next.status().items[0]?.writer, true);
+    assert.deepEqual(world.ec2.routesOf('rtb-a'), ['100.65.0.0/16 eni-h00']);
+  });
+
   test('a writer that stops in order leaves at once', async () => {
     const world = await fresh();
     await joined(world, 1);

@@ -87,7 +87,7 @@ class Control implements VpcControl {
     this.#parts = parts;
     this.#terms = terms;
     this.#begun = parts.clock.monotonic();
-    this.#holder = parts.random.uuid();
+    this.#holder = parts.holder ?? parts.random.uuid();
     this.#seen = parts.store.position().revision;
     this.#routing = this.#seen;
     this.#unwatch = parts.store.onCommit((revision) => this.#committed(revision));
