@@ -8,7 +8,7 @@ import { inPrivateNamespaces } from '../support/namespace.ts';
 import { cidrs, own } from './support/fabric.ts';
 import { changed, killed, makeSite } from './support/restart.ts';
 
-if (inPrivateNamespaces(import.meta.url)) {
+if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 })) {
   for (const daemon of ['bird', 'exabgp', 'gobgp'] as const) {
     test(`${daemon}: another announcement and a kill -9 lose nothing`, async () => {
       const site = await makeSite(daemon);

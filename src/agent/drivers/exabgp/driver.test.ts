@@ -49,13 +49,19 @@ class World {
   up = true;
   deaf = false;
   refuses = false;
+  /** Changes of routes that it lets fall, until it reads its file. */
+  loses = 0;
 
   readonly ask: Ask = (command) => {
     if (!this.up) return Promise.reject(new RomanaError('speaker_unavailable', 'It is away.'));
     if (!command.startsWith('show') && command !== 'version') this.commands.push(command);
-    if (command === 'reload' && !this.deaf) this.readFile();
+    if (command === 'reload' && !this.deaf) {
+      this.loses = 0;
+      this.readFile();
+    }
     const change = /^neighbor (\S+) (announce|withdraw) route (\S+) next-hop self ?(.*)$/.exec(command);
-    if (change !== null) {
+    if (change !== null && this.loses > 0) this.loses--;
+    else if (change !== null) {
       const [, address = '', what, prefix = '', attributes = ''] = change;
       const routes = this.#routes.get(address) ?? new Map<string, string>();
       if (what === 'announce') routes.set(prefix, attributes);
@@ -163,6 +169,33 @@ test('other routes go through the API alone, to every peer; the file has them to
       'neighbor 172.17.11.1 announce route 10.12.0.0/16 next-hop self community [ 65001:2 ]',
     ),
   );
+});
+
+test('commands that ExaBGP lets fall are said again; when it lets all fall it reads its file again', async () => {
+  for (const loses of [1, 3, 1000]) {
+    const world = new World();
+    const speaker = world.speaker();
+    await speaker.apply(intent);
+    world.loses = loses;
+    world.commands.length = 0;
+    const other = { ...intent, announce: ['10.12.0.0/16', '10.13.0.0/16'].map(parseCidr) };
+    await speaker.apply(other);
+    for (const address of ['172.17.11.1', '172.18.11.1'])
+      assert.deepEqual(world.routesOf(address), ['10.12.0.0/16', '10.13.0.0/16']);
+    assert.equal(world.commands.includes('reload'), loses === 1000);
+    world.loses = loses;
+    await speaker.withdraw();
+    for (const address of ['172.17.11.1', '172.18.11.1']) assert.deepEqual(world.routesOf(address), []);
+  }
+});
+
+test('when neither command nor file is taken it is an error that says what to do', async () => {
+  const world = new World();
+  const speaker = world.speaker();
+  await speaker.apply(intent);
+  world.loses = 1000;
+  world.deaf = true;
+  await assert.rejects(speaker.withdraw(), fails('speaker_refused'));
 });
 
 test('a peer that goes is told so before its session ends: it would keep the routes as after a crash', async () => {

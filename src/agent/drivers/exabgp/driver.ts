@@ -7,6 +7,8 @@
  * 3. Whether ExaBGP has read a definition and announces a route is asked of ExaBGP, never remembered.
  * 4. ExaBGP lets a request to read its file again fall silently while a peer has not been up since it started. That is noticed and
  *    said: the file is right, and ExaBGP has to be started anew.
+ * 5. Commands of the API are looked after: one that comes while a peer asks for everything again, or while its session ends, is lost. When
+ *    the peer asked while there was nothing to send, all later ones are, until the file is read again.
  */
 import { compareCidr, formatAddress, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
@@ -37,6 +39,9 @@ import {
   withoutRoutes,
 } from './config.ts';
 import { helperText } from './helper.ts';
+
+/** Address of the neighbour → prefix → attributes. */
+type Routes = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 export interface ExabgpOptions {
   readonly run: Runner;
@@ -135,10 +140,12 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     return count;
   };
 
-  const announce = async (wanted: readonly Neighbour[]): Promise<Change[]> => {
+  /** Tells every peer what it lacks and what it has too much; how many words that took. */
+  const announce = async (wanted: Routes): Promise<Change[]> => {
     const has = parseRoutes(await question('show adj-rib out extensive'));
     const changes: Change[] = [];
-    for (const { address, routes } of wanted) {
+    for (const address of new Set([...wanted.keys(), ...has.keys()])) {
+      const routes = wanted.get(address) ?? new Map<string, string>();
       const now = has.get(address) ?? new Map<string, string>();
       for (const [prefix, attributes] of routes) {
         if (now.get(prefix) === attributes) continue;
@@ -154,6 +161,20 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     return changes;
   };
 
+  const announceSurely = async (wanted: Routes): Promise<Change[]> => {
+    const changes = await announce(wanted);
+    if (changes.length === 0) return [];
+    for (let attempt = 0; attempt < 6; attempt++) {
+      await new Promise<void>((resolve) => timers.after(150, resolve));
+      if ((await announce(wanted)).length === 0) return changes;
+      if (attempt >= 1) await question('reload');
+    }
+    throw new RomanaError(
+      'speaker_refused',
+      'ExaBGP does not take what is to be announced; its configuration is right, restart it.',
+    );
+  };
+
   const apply = async (wanted: BgpIntent): Promise<ApplyResult> => {
     requireFit('ExaBGP', capabilities, wanted);
     requirePlainIntent(wanted);
@@ -165,7 +186,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
       await reload(all);
       changes.push({ action: 'update', kind: 'speaker', object: 'sessions' });
     }
-    changes.push(...(await announce(all)));
+    changes.push(...(await announceSurely(new Map(all.map(({ address, routes }) => [address, routes])))));
     return { changes, failures: new Map() };
   };
 
@@ -175,7 +196,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     if (text === null) return;
     const silent = withoutRoutes(text);
     if (silent !== text) await files.write(config, silent);
-    await silence(() => true);
+    await announceSurely(new Map());
   };
 
   return {

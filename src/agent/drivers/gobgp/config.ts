@@ -22,6 +22,9 @@ export const targetOf = ({ control }: SpeakerPlace): string => `unix://${control
 /** Longer than reading the file and meeting the peers takes; a peer that is down delays the first announcements by so much. */
 const DEFERRAL_SECONDS = 10;
 
+/** Clients that run side by side: one after the other they would be late for the first announcement of a host with many ranges. */
+const AT_ONCE = 16;
+
 export interface Session {
   readonly peer: BgpPeer;
   readonly address: string;
@@ -207,7 +210,10 @@ export function startText(place: SpeakerPlace, intent: BgpIntent): string {
   const target = targetOf(place);
   const adds = intent.announce
     .toSorted(compareCidr)
-    .map((cidr) => `  gobgp --target ${target} global rib ${addWords(cidr, intent.communities).join(' ')}`);
+    .flatMap((cidr, index) => [
+      `  gobgp --target ${target} global rib ${addWords(cidr, intent.communities).join(' ')} &`,
+      ...((index + 1) % AT_ONCE === 0 || index + 1 === intent.announce.length ? ['  wait'] : []),
+    ]);
   const restart = intent.gracefulRestartSeconds === 0 ? '' : ' -r';
   return [
     '#!/bin/sh',
@@ -236,6 +242,6 @@ export function silentConfig(text: string): string {
 export function silentStart(text: string): string {
   return text
     .split('\n')
-    .filter((line) => !/^ {2}gobgp .* global rib add /.test(line))
+    .filter((line) => !/^ {2}(gobgp .* global rib add .*|wait)$/.test(line))
     .join('\n');
 }

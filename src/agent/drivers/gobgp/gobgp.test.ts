@@ -95,7 +95,7 @@ class World {
     this.#live = parsed(this.#seen);
     this.rib.clear();
     for (const [, prefix = '', rest = ''] of (this.files.get(start) ?? '').matchAll(
-      / global rib add (\S+)(.*)$/gm,
+      / global rib add (\S+)(.*) &$/gm,
     ))
       this.#add(prefix, rest.split(' '));
   }
@@ -234,8 +234,9 @@ give_routes() {
     [ "$left" -gt 0 ] || return 0
     sleep 0.1
   done
-  gobgp --target unix:///bgp/gobgp.sock global rib add 10.11.0.0/16 -a ipv4 origin igp community 65001:1 large-community 65001:1:2
-  gobgp --target unix:///bgp/gobgp.sock global rib add 10.12.0.0/16 -a ipv4 origin igp community 65001:1 large-community 65001:1:2
+  gobgp --target unix:///bgp/gobgp.sock global rib add 10.11.0.0/16 -a ipv4 origin igp community 65001:1 large-community 65001:1:2 &
+  gobgp --target unix:///bgp/gobgp.sock global rib add 10.12.0.0/16 -a ipv4 origin igp community 65001:1 large-community 65001:1:2 &
+  wait
 }
 (give_routes > /dev/null 2>&1 &)
 exec gobgpd -r -f /bgp/gobgpd.toml -t toml --api-hosts unix:///bgp/gobgp.sock --pprof-disable
