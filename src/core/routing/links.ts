@@ -113,6 +113,8 @@ function waysOf(
   if (ways === undefined) {
     const hops = hopCache(site, self);
     ways = entries.map(({ cidr, host }) => wayTo(site, hops, cidr, host, 'host'));
+    // Where every host has links of its own, remembering all would cost the square of the hosts.
+    if (link.ways.size >= 16) link.ways.clear();
     link.ways.set(key, ways);
   }
   return ways;
