@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import * as fc from 'fast-check';
 import { exportDevice } from '#core/routing/export/index.ts';
 import { cases, showRoute } from '#core/routing/export/samples.ts';
+import { planRouting } from '#core/routing/index.ts';
+import { build, shapes } from '#core/routing/testing-sites.ts';
 import { DeviceRoutingDocument } from './device-routing.ts';
 
 for (const [name, routing] of cases) {
@@ -23,3 +26,19 @@ for (const [name, routing] of cases) {
     );
   });
 }
+
+it('is of the published form for the devices of any site', () => {
+  let devices = 0;
+  fc.assert(
+    fc.property(shapes(['l2', 'l3-static', 'bgp', 'direct'], true, 1), (shape) => {
+      const plan = planRouting(build(shape));
+      for (const name of plan.devices) {
+        const document: unknown = JSON.parse(exportDevice(plan.device(name)!, 'json'));
+        assert.deepEqual(DeviceRoutingDocument.strict().parse(document), document);
+        devices++;
+      }
+    }),
+    { numRuns: 60 },
+  );
+  assert.ok(devices > 100);
+});
