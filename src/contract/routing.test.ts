@@ -177,6 +177,29 @@ describe('stored objects as input of the route computation', () => {
     );
   });
 
+  it('a host that grows in place keeps what it had beside the wider range, until that is everywhere; elsewhere nothing is kept', () => {
+    const pending = { revision: 1, id: 3, allocator: 'agent', switches: true, waitingFor: [] };
+    const at = (first: number, waits: boolean): Record<string, unknown> => ({
+      network: 'v4',
+      first,
+      size: 1,
+      cidr: `10.${first}.0.0/16`,
+      pending: waits ? pending : null,
+    });
+    const whole = { ...at(2, false), size: 2, cidr: '10.2.0.0/15' };
+    const id: [string, number, string][] = [['v4', 2, '10.2.0.0/16']];
+    const made = (reservations: unknown[]): string[][] => {
+      const hosts = [host('h', id, { reservations })];
+      const [one] = routingInput({ topology: undefined, networks: [v4], hosts }).hosts;
+      assert.ok(one !== undefined);
+      return [one.ranges.map(({ cidr }) => formatCidr(cidr)), (one.former ?? []).map(formatCidr)];
+    };
+    assert.deepEqual(made([at(2, false)]), [['10.2.0.0/16'], []]);
+    assert.deepEqual(made([at(2, false), at(3, true)]), [['10.2.0.0/15'], ['10.2.0.0/16']]);
+    assert.deepEqual(made([whole]), [['10.2.0.0/15'], []]);
+    assert.deepEqual(made([at(2, false), at(9, true)]), [['10.2.0.0/16', '10.9.0.0/16'], []]);
+  });
+
   it('the number of a host stays when ids and networks are added', () => {
     const ids: [string, number, string][] = [['v6', 7, 'fd10:7::/32']];
     const number = (networks: Network[], all: typeof ids): number | null =>

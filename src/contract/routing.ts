@@ -121,7 +121,7 @@ function routingHost(
   ordered: readonly string[],
 ): RoutingHost {
   const { name, group, groups, asn = null, state = 'active', lost = false } = host;
-  const { addresses, uplinks, ranges, granted } = partsOf(host);
+  const { addresses, uplinks, ranges, former, granted } = partsOf(host);
   // Only hosts under several topologies have a list. One without a group stands where nothing is divided, or nowhere.
   const single = group ?? (flat === null ? null : '');
   const places = groups ?? (only === null || single === null ? [] : [{ topology: only, path: single }]);
@@ -132,6 +132,7 @@ function routingHost(
     asn,
     places,
     ranges,
+    ...(former === undefined ? {} : { former }),
     granted,
     state: lost && state !== 'fenced' ? 'lost' : state,
     number: numberOf(host, ordered),
@@ -147,7 +148,7 @@ function numberOf({ ids }: Host, ordered: readonly string[]): number | null {
   return null;
 }
 
-type Parts = Pick<RoutingHost, 'addresses' | 'uplinks' | 'ranges' | 'granted'>;
+type Parts = Pick<RoutingHost, 'addresses' | 'uplinks' | 'ranges' | 'former' | 'granted'>;
 const parts = new WeakMap<Host, Parts>();
 
 function partsOf(host: Host): Parts {
@@ -156,16 +157,29 @@ function partsOf(host: Host): Parts {
   const { addresses, uplinks = [], granted = [], ids, reservations = [] } = host;
   // Reservations as a whole, pending ones too. Ids stand for themselves where an older server tells of no reservations.
   const held = Map.groupBy([...reservations, ...ids], ({ network }) => network);
+  const ranges = [...held]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([network, all]) => rangesOf(all).map((cidr) => ({ network, cidr })));
+  const former = formerOf(host, ranges);
   const made: Parts = {
     addresses: addresses.map(parseAddress),
     uplinks: uplinks.map(readUplink),
-    ranges: [...held]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([network, all]) => rangesOf(all).map((cidr) => ({ network, cidr }))),
+    ranges,
+    ...(former.length === 0 ? {} : { former }),
     granted: granted.map(parseCidr),
   };
   parts.set(host, made);
   return made;
+}
+
+/** Of a host that grows in place: what it has, where that and what it waits for make one wider range. */
+function formerOf({ ids, reservations = [] }: Host, ranges: Parts['ranges']): Cidr[] {
+  const active = reservations.filter(({ pending }) => pending === null);
+  if (active.length === reservations.length) return [];
+  const known = new Set(ranges.map(({ cidr }) => formatCidr(cidr)));
+  return [...Map.groupBy([...active, ...ids], ({ network }) => network).values()]
+    .flatMap(rangesOf)
+    .filter((cidr) => !known.has(formatCidr(cidr)));
 }
 
 function rangesOf(held: readonly { readonly cidr: string }[]): Cidr[] {

@@ -69,7 +69,7 @@ export function hostIntent(site: Site, self: HostNode, problems: RoutingProblem[
 export function announcedBy({ own, granted, fenced, bgp, host }: HostNode): Cidr[] {
   if (fenced || bgp === null) return [];
   const addresses = bgp.announceAddresses ? host.addresses.map(hostRoute) : [];
-  return [...own, ...granted, ...addresses].sort(compareCidr);
+  return [...own, ...(host.former ?? []), ...granted, ...addresses].sort(compareCidr);
 }
 
 /** Its first IPv4 address; without one, a number out of its name where no address can be (240.0.0.0/4). */

@@ -38,6 +38,11 @@ export interface RoutingHost {
   readonly places: readonly { readonly topology: string; readonly path: string }[];
   /** Its reservations: routed to it from the day that it joins. */
   readonly ranges: readonly { readonly network: string; readonly cidr: Cidr }[];
+  /**
+   * What it had before it grew into a wider one of `ranges` that is not everywhere yet: announced and accepted as well until then, for
+   * a device may still know this one alone. Absent: nothing.
+   */
+  readonly former?: readonly Cidr[];
   /** More-specific routes that the control plane granted to it. */
   readonly granted: readonly Cidr[];
   /**

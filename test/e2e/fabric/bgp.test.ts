@@ -93,11 +93,24 @@ if (inPrivateNamespaces(import.meta.url, { timeoutMs: 400_000 })) {
     assert.deepEqual(await Promise.all(['h1', 'leaf1a'].map(began)), before);
   });
 
-  test('a speaker that reads a new configuration: a further id is announced, not one packet is lost, and no session is new', async () => {
+  test('speakers that read a new configuration: a further id elsewhere, and one beside the own; not one packet is lost, no session is new', async () => {
     const before = await Promise.all(['h1', 'leaf1a'].map(began));
     const packets = await steady(pairs());
-    await lab.client.hostAddId({ params: { name: 'h1' }, body: { allocator: 'server' } });
+    for (const name of ['h1', 'h3'])
+      await lab.client.hostAddId({ params: { name }, body: { allocator: 'server' } });
+    // the hosts announce what the leaves do not take yet
+    await sleep(2_000);
     await lab.exportRoutes();
+    await eventually('one range of two ids', async () => {
+      const { reservations: doubled = [] } = await lab.client.hostShow({ params: { name: 'h3' } });
+      assert.deepEqual(
+        doubled.map(({ size, pending }) => [size, pending]),
+        [
+          [2, null],
+          [2, null],
+        ],
+      );
+    });
     await eventually('announced and active', async () => {
       const { reservations = [] } = await lab.client.hostShow({ params: { name: 'h1' } });
       assert.equal(reservations.length, 4);
