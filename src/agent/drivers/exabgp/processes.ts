@@ -3,8 +3,9 @@ import type { SpeakerPlace, SpeakerProcess } from '../../speaker.ts';
 import { configFile, helperFile } from './config.ts';
 
 /**
- * It listens for the devices' connections too: its own attempts come up to a minute apart after a long outage. Its helper brings the
- * API, so its own pipes are off; when the helper cannot be kept alive the whole ends and is started anew, instead of losing peers.
+ * It does not listen: a device's connection that meets one of its own in the middle of the handshake leaves 4.2 waiting for ever. So
+ * after a long outage the session is back with its own next attempt, at most a minute later. Its helper brings the API, so its own pipes
+ * are off; when the helper cannot be kept alive the whole ends and is started anew, instead of losing peers.
  */
 export function exabgpProcesses(place: SpeakerPlace): readonly SpeakerProcess[] {
   return [
@@ -17,8 +18,7 @@ export function exabgpProcesses(place: SpeakerPlace): readonly SpeakerProcess[] 
         exabgp_daemon_drop: 'false',
         exabgp_api_cli: 'false',
         exabgp_api_terminate: 'true',
-        exabgp_tcp_bind: '0.0.0.0 ::',
-        exabgp_tcp_port: '179',
+        exabgp_tcp_bind: '',
         exabgp_log_destination: 'stdout',
       },
       stale: [place.control],
