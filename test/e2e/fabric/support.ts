@@ -85,12 +85,14 @@ export async function romanaRoutes(lab: Lab, namespace: string): Promise<string[
   );
   return answers
     .flatMap(({ stdout }) => stdout.split('\n'))
-    .map((line) =>
-      line
+    .map((line) => {
+      const text = line
         .replace(/ nhid \d+/, '')
         .replaceAll(/[\\\s]+/g, ' ')
-        .trim(),
-    )
+        .trim();
+      const [start, ...hops] = text.split(' nexthop ');
+      return [start, ...hops.sort()].join(' nexthop ');
+    })
     .filter((line) => /^(blackhole |unreachable )?(10\.|fd10:)/.test(line))
     .sort();
 }
