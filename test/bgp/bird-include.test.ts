@@ -25,6 +25,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       writeSite(place);
       return birdProcesses(place);
     },
+    socket: ({ control }) => control,
     reopen: () => Promise.resolve(),
     brief: true,
   };

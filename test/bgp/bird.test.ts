@@ -13,6 +13,7 @@ if (inPrivateNamespaces(import.meta.url)) {
     configFile: 'bird.conf',
     control: (dir) => join(dir, 'bird.ctl'),
     create: (place) => createBirdSpeaker({ run, files: speakerFiles, clock: Date, place }),
+    socket: ({ control }) => control,
     reopen: ({ place }) => run(['birdc', '-s', place.control, 'enable', 'romana_tor1_4']),
     bfd: true,
     processes: birdProcesses,

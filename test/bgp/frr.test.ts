@@ -40,6 +40,7 @@ if (inPrivateNamespaces(import.meta.url)) {
       configFile: 'frr.conf',
       control: (dir) => dir,
       create,
+      socket: ({ control }) => join(control, 'bgpd.vty'),
       reopen: ({ place }, neighbour) =>
         run(['vtysh', '--vty_socket', place.control, '-c', `clear bgp ${neighbour}`]),
       bfd: true,

@@ -1,6 +1,6 @@
 /** What every speaker must do with the real daemons, on the fabric of fabric.ts. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Speaker, SpeakerPlace, SpeakerProcess } from '#agent/speaker.ts';
@@ -38,6 +38,8 @@ export interface Candidate {
   control(dir: string): string;
   create(place: SpeakerPlace): Speaker;
   processes(place: SpeakerPlace): readonly SpeakerProcess[];
+  /** What the driver asks the daemon through. */
+  socket(place: SpeakerPlace): string;
   /** Brings back a session that was closed for too many prefixes. */
   reopen(ready: Ready, neighbour: string): Promise<unknown>;
   /** Another way to configure a daemon that has run the whole suite: what does not depend on the way is left out. */
@@ -237,6 +239,26 @@ export function speakerSuite(candidate: Candidate, more: (ready: () => Ready) =>
     assert.deepEqual((await candidate.create(place).apply(wanted)).changes, []);
     for (const tor of tors) await reloadTor(tor, {});
     await speaker.apply(intent());
+    await torsHave(...own);
+  });
+
+  test('its socket gone: said, nothing else changes, and a restart by the supervisor brings all back', async () => {
+    const { speaker, daemons, host, tors, place } = get();
+    await allUp(speaker);
+    await torsHave(...own);
+    rmSync(candidate.socket(place));
+    const wanted = intent({ holdSeconds: 12 });
+    const message = await refusedAs('speaker_unavailable', speaker.apply(wanted));
+    assert.match(message, /restart/);
+    assert.equal((await speaker.status()).daemon, 'down');
+    for (const tor of tors) assert.deepEqual(await tor.learned(), texts(own));
+    assert.deepEqual(await learnedBy(host), texts(networks));
+    await daemons.at(-1)?.kill();
+    await until('it answers', async () => (await speaker.status()).daemon === 'up');
+    await allUp(speaker);
+    assert.deepEqual((await speaker.apply(wanted)).changes, []);
+    await speaker.apply(intent());
+    await allUp(speaker);
     await torsHave(...own);
   });
 

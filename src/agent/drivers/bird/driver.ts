@@ -197,7 +197,7 @@ function unknownVersion(version: string | null): string {
 function unavailable(place: SpeakerPlace): RomanaError {
   return new RomanaError(
     'speaker_unavailable',
-    `BIRD does not answer at ${place.control}; its configuration is in place, start it.`,
+    `BIRD does not answer at ${place.control}; its configuration is in place: start it, or restart it where only its socket is gone.`,
   );
 }
 

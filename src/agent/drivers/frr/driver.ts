@@ -148,7 +148,7 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
   const unavailable = (): RomanaError =>
     new RomanaError(
       'speaker_unavailable',
-      `${program} does not answer in ${place.control}; its configuration is in place, start zebra and bgpd (and bfdd where BFD is on).`,
+      `${program} does not answer in ${place.control}; its configuration is in place: start zebra and bgpd (and bfdd where BFD is on), or restart them where only a socket is gone.`,
     );
 
   const refused = (words: string, secrets: readonly string[]): RomanaError =>
