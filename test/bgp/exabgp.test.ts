@@ -2,4 +2,5 @@
 import { inPrivateNamespaces } from '../support/namespace.ts';
 import { stubTests } from './support/stub.ts';
 
-if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 })) stubTests('exabgp', { configuration: 'exabgp.conf' });
+if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 }))
+  stubTests('exabgp', { configuration: 'exabgp.conf' });
