@@ -246,6 +246,49 @@ test('7 another daemon: the one before is silenced', async () => {
   loop.stop();
 });
 
+test('7 the one before goes on announcing until the new one has sessions in both families, unless it has to be silent', async () => {
+  const turned = async () => {
+    const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
+    bird.daemon = 'down';
+    const made = await setup({ speakers: { bird, gobgp } });
+    made.loop.want(intentOf(), false, []);
+    await made.sim.run(5_000);
+    made.loop.want(intentOf({ daemon: 'bird' }), false, []);
+    await made.sim.run(120_000);
+    assert.equal(gobgp.announced.length, 2);
+    assert.match(
+      made.loop.problems[1]?.message ?? '',
+      /^gobgp, .* goes on announcing until bird has sessions/,
+    );
+    return { ...made, bird, gobgp };
+  };
+  const up = await turned();
+  up.loop.stop();
+  const next = up.make();
+  await next.load();
+  for (const leaf of ['leaf1a', 'leaf1b']) up.bird.down.add(`${leaf}/6`);
+  up.bird.daemon = 'up';
+  next.want(intentOf({ daemon: 'bird' }), false, []);
+  await up.sim.run(60_000);
+  assert.deepEqual([up.gobgp.announced.length, up.bird.announced.length], [2, 2]);
+  up.bird.down.clear();
+  await up.sim.run(60_000);
+  assert.deepEqual([up.gobgp.announced, up.bird.announced.length, next.problems], [[], 2, []]);
+  next.stop();
+
+  const fenced = await turned();
+  fenced.loop.want(intentOf({ daemon: 'bird' }), true, []);
+  await fenced.sim.run(5_000);
+  assert.deepEqual(fenced.gobgp.announced, []);
+  fenced.loop.stop();
+
+  const moved = await turned();
+  moved.loop.want(intentOf({ daemon: 'bird', announce: [parseCidr('10.1.0.0/16')] }), false, []);
+  await moved.sim.run(5_000);
+  assert.deepEqual(moved.gobgp.announced, [], 'it announces what is no longer of this host');
+  moved.loop.stop();
+});
+
 test('7 a daemon that was away when another took its place is silenced when it is back, by the next agent too', async () => {
   const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
   const { sim, loop, make, files } = await setup({ speakers: { bird, gobgp } });

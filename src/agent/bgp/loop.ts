@@ -11,7 +11,8 @@
  *    daemon until the new one has learned.
  * 6. After a start nothing is told of the speaker, and nothing without it, until it was looked at or has had its time: a report without
  *    it says that there is none.
- * 7. A daemon that this host used before is silenced, however long it takes until that one answers.
+ * 7. A daemon that this host used before is silenced, however long it takes until that one answers; but as long as all that it announces is
+ *    right, not before the new one has a session: or nobody would reach this host.
  * 8. Nothing here starts or stops a daemon; the end of the agent changes nothing.
  */
 import type { BgpReport, Problem } from '#contract/model.ts';
@@ -29,6 +30,7 @@ import {
   learns,
   nobody,
   nothingSaved,
+  notRelieved,
   type SavedBgp,
   savedBgp,
 } from './following.ts';
@@ -201,10 +203,12 @@ export class BgpLoop {
 
   /** Another daemon from now on, or none: what the one before announces is taken back, however long that takes. */
   #turnTo(daemon: Daemon | null): void {
-    const { daemon: before, left, following } = this.#saved;
+    const { daemon: before, left, announced, following } = this.#saved;
     const leave = new Set([...left, ...(before === null ? [] : [before])]);
     if (daemon !== null) leave.delete(daemon);
-    this.#save({ daemon, left: [...leave], announced: [], following: daemon === null ? nobody : following });
+    const leftAnnounced = leave.size === 0 ? [] : [...new Set([...this.#saved.leftAnnounced, ...announced])];
+    const kept = daemon === null ? nobody : following;
+    this.#save({ daemon, left: [...leave], leftAnnounced, announced: [], following: kept });
     this.#told = null;
     this.#leftRetryAt = Number.NEGATIVE_INFINITY;
     this.#forgetStatus();
@@ -265,8 +269,10 @@ export class BgpLoop {
   async #silenceLeft(): Promise<void> {
     const { clock, log } = this.#options;
     if (clock.monotonic() < this.#leftRetryAt) return;
-    let problem: Problem | null = null;
-    for (const daemon of this.#saved.left) {
+    const intent = this.#silent ? null : this.#intent;
+    const goesOn = intent === null ? null : notRelieved(this.#saved, intent.announce, this.#status);
+    let problem = goesOn;
+    for (const daemon of goesOn === null ? this.#saved.left : []) {
       try {
         await this.#calls.limited(() => this.#speaker(daemon).withdraw());
         this.#save({ ...this.#saved, left: this.#saved.left.filter((one) => one !== daemon) });
