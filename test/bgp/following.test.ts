@@ -21,7 +21,6 @@ import {
   intentOf,
   makeUnderlay,
   networks,
-  nextHops,
   own,
   start,
   startTor,
@@ -64,11 +63,10 @@ if (inPrivateNamespaces(import.meta.url)) {
       networks.map(async (cidr) => {
         const family = cidr.address.family;
         const { stdout } = await host.run(['ip', `-${family}`, 'route', 'show', formatCidr(cidr)]);
-        const count = await nextHops(host, cidr);
         const over = [1, 2].filter((n) =>
           stdout.includes(family === 4 ? `172.${16 + n}.11.1` : `fd0${n}:11::1`),
         );
-        assert.equal(count, over.length, stdout);
+        assert.equal(stdout.split(' via ').length - 1, over.length, stdout);
         return over.join(' ');
       }),
     );
