@@ -2,4 +2,5 @@
 import { inPrivateNamespaces } from '../support/namespace.ts';
 import { stubTests } from './support/stub.ts';
 
-if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 })) stubTests('gobgp', { configuration: 'gobgpd.toml' });
+if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 }))
+  stubTests('gobgp', { configuration: 'gobgpd.toml' });
