@@ -6,6 +6,7 @@ import { containsAddress, parseAddress, parseCidr } from '#core/address/index.ts
 import { isRomanaError } from '#core/errors.ts';
 import { missingOn } from './converge.ts';
 import { type KernelRoute, routesWithin, tableCounts } from './counts.ts';
+import { sessionRows } from './observe.ts';
 import { type LabInput, labOptions } from './options.ts';
 import { type FabricChoice, fabrics, plainFabric, planLab } from './plan.ts';
 import {
@@ -259,6 +260,29 @@ test('a leaf misses a range of its hosts that no route holds, or only a dropping
   assert.equal(
     routesWithin([...leaf, ...routes('192.168.1.0/24', 'fd10::/16')], ['10.0.0.0/8', 'fd10::/16']),
     4,
+  );
+});
+
+test('a session that nobody tells of is shown as down', () => {
+  const { hosts } = planLab({ hosts: 2, racks: 1, fabric: { ...plainFabric, kind: 'bgp', dualHomed: true } });
+  const session = {
+    peer: 'leaf1a',
+    neighbour: '192.168.11.254',
+    asn: 65111,
+    state: 'established' as const,
+    seconds: 1,
+    prefixesIn: 1,
+    prefixesOut: 2,
+    lastError: '',
+  };
+  const report = { daemon: 'bird' as const, up: true, version: null, announced: null, problem: null };
+  const items = [
+    { host: 'h1', report: { ...report, sessions: [session] } },
+    { host: 'h2', report: null },
+  ];
+  assert.deepEqual(
+    sessionRows(hosts, items).map((row) => `${row.host} ${row.peer} ${row.state} ${row.prefixesOut}`),
+    ['h1 leaf1a established 2', 'h1 leaf1b idle null', 'h2 leaf1a idle null', 'h2 leaf1b idle null'],
   );
 });
 

@@ -3,9 +3,11 @@
 import type { DecodedAddress } from '#contract/ipam.ts';
 import type { LabDocument, LabMtuProbe, LabProbe } from '#contract/lab.ts';
 import type { Endpoint } from '#contract/model.ts';
+import type { BgpHost } from '#contract/routing-model.ts';
 import { RomanaError } from '#core/errors.ts';
 import { routesWithin } from './counts.ts';
 import type { Lab, LabProbeWish } from './harness.ts';
+import type { HostPlan } from './plan.ts';
 import { PROBE_PORT, type ProbeResult } from './probe.ts';
 import { pooled } from './processes.ts';
 import { type EndpointPlan, expected, keyOf, type Probe, planProbes, probeWaves } from './spread.ts';
@@ -167,19 +169,36 @@ async function observeHosts(lab: Lab): Promise<LabDocument['hosts']> {
   });
 }
 
-/** As the control plane was told by the agents. */
+/** As the control plane was told by the agents. A host that tells of no session with a switch of its own has none. */
+export function sessionRows(
+  hosts: readonly HostPlan[],
+  items: readonly Pick<BgpHost, 'host' | 'report'>[],
+): LabDocument['bgp'] {
+  return hosts.flatMap(({ name: host, links }) => {
+    const sessions = items.find((item) => item.host === host)?.report?.sessions ?? [];
+    const absent = links.filter(({ leaf }) => !sessions.some(({ peer }) => peer === leaf.name));
+    return [
+      ...sessions.map(({ peer, neighbour, state, prefixesOut }) => ({
+        host,
+        peer,
+        neighbour,
+        state,
+        prefixesOut,
+      })),
+      ...absent.map(({ leaf }) => ({
+        host,
+        peer: leaf.name,
+        neighbour: leaf.address4,
+        state: 'idle' as const,
+        prefixesOut: null,
+      })),
+    ];
+  });
+}
+
 async function observeBgp(lab: Lab): Promise<LabDocument['bgp']> {
   if (lab.plan.fabric.kind !== 'bgp') return [];
-  const { items } = await lab.client.bgpStatus({ query: {} });
-  return items.flatMap(({ host, report }) =>
-    (report?.sessions ?? []).map(({ peer, neighbour, state, prefixesOut }) => ({
-      host,
-      peer,
-      neighbour,
-      state,
-      prefixesOut,
-    })),
-  );
+  return sessionRows(lab.plan.hosts, (await lab.client.bgpStatus({ query: {} })).items);
 }
 
 async function observeSwitches(lab: Lab): Promise<LabDocument['switches']> {

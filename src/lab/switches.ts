@@ -40,8 +40,11 @@ const programs: Record<Tor, (place: SpeakerPlace) => SwitchProgram> = {
       reload: [
         ['/usr/lib/frr/frr-reload.py', '--reload', '--stdout', ...folders, config],
         ...['ipv4', 'ipv6'].map((family) => [
-          ...['vtysh', '--vty_socket', place.control],
-          ...['-c', `clear bgp ${family} unicast * soft in`],
+          'vtysh',
+          '--vty_socket',
+          place.control,
+          '-c',
+          `clear bgp ${family} unicast * soft in`,
         ]),
       ],
       processes: frrProcesses(place),
