@@ -3,7 +3,11 @@ import { z } from 'zod';
 import { daemons, platforms } from '#core/routing/fabric.ts';
 import { addressText, cidrText, linkName, name } from './text.ts';
 
-const asn = z.int().min(1).max(4294967295);
+const asn = z
+  .int()
+  .min(1)
+  .max(4294967294)
+  .refine((value) => value !== 23456, '23456 is AS_TRANS, which stands for other AS numbers (RFC 6793)');
 const L2Fabric = z.object({
   kind: z.literal('l2'),
   withdrawAfterSeconds: z.int().min(0).max(86400),

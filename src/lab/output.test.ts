@@ -59,7 +59,9 @@ test('the report shows each address with its four ids, a grid, and says that eve
   const row = text.split('\n').find((line) => /^1 +acme\/web\/acme-web-1 +-/.test(line));
   assert.deepEqual(row?.split(/\s+/).slice(2), ['-', '+', '+', ...Array.from({ length: 9 }, () => '.')]);
   assert.match(text, /Everything is as expected/);
-  assert.match(hints(placed, { kind: 'bgp' }), /ping 10\.1\.1\./);
+  const told = (dualHomed: boolean) => hints(placed, { kind: 'bgp', dualHomed });
+  assert.match(told(false), /ping 10\.1\.1\..*\n.*an aggregate per rack/);
+  assert.match(told(true), /a range per host/);
 });
 
 test('the report shows the routes of the switches, and the sessions of the hosts where there are any; one that is down is wrong', () => {

@@ -148,7 +148,12 @@ export function reportText({ placed, document, sampled }: Observation): string {
   ].join('\n');
 }
 
-export function hints(placed: readonly Placed[], { kind }: Pick<FabricChoice, 'kind'>): string {
+export function hints(
+  placed: readonly Placed[],
+  { kind, dualHomed }: Pick<FabricChoice, 'kind' | 'dualHomed'>,
+): string {
+  // Of two switches each may be the one that a host is cut off from, so they tell the spine of each host.
+  const each = kind === 'bgp' && dualHomed ? 'a range per host' : 'an aggregate per rack';
   const [first] = placed;
   const other = placed.find(
     ({ plan }) =>
@@ -167,6 +172,6 @@ export function hints(placed: readonly Placed[], { kind }: Pick<FabricChoice, 'k
     ...(first !== undefined && address !== undefined
       ? [`  romana lab shell ${first.plan.name} -- ping ${address}`]
       : []),
-    '  romana lab exec --in spine -- ip route   # one aggregate per rack, however many endpoints there are',
+    `  romana lab exec --in spine -- ip route   # ${each}, however many endpoints there are`,
   ].join('\n');
 }

@@ -166,6 +166,7 @@ describe('devices', () => {
     bad([leaf({ routerId: '::1' })], '.0.routerId', /dotted quad/);
     bad([leaf({ asn: 0 })], '.0.asn', /from 1 to 4294967294/);
     bad([leaf({ asn: 4_294_967_295 })], '.0.asn', /from 1 to 4294967294/);
+    bad([leaf({ asn: 23_456 })], '.0.asn', /AS_TRANS/);
     bad([leaf({ budget: 0 })], '.0.budget', /from 1/);
     bad([leaf(), leaf()], '.1.name', /leaf1 is there twice/);
     const map = [{ name: 'r1', devices: [leaf()] }];

@@ -88,9 +88,11 @@ const keys: Readonly<Record<FabricKind, readonly string[]>> = {
   vpc: ['kind', 'region', 'vpc', 'provider', 'routeTables', 'budget', 'endpoint', 'subnet', 'peerings'],
 };
 
-/** RFC 6793; 0 and the last are reserved. */
+/** RFC 6793; 0 and the last are reserved, and in 23456 those that do not fit into two bytes are hidden: a session cannot have it. */
 export function asnAt(r: Reading, value: unknown, path: Path): number | undefined {
-  return integerAt(r, value, path, 1, 4_294_967_294);
+  const asn = integerAt(r, value, path, 1, 4_294_967_294);
+  if (asn !== 23_456) return asn;
+  return r.refuse(path, '23456 is AS_TRANS, which stands for other AS numbers (RFC 6793); take another.');
 }
 
 function bgpAt(r: Reading, fields: Fields, at: Path): BgpFabric | undefined {
