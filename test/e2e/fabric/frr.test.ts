@@ -41,6 +41,7 @@ if (inPrivateNamespaces(import.meta.url)) {
   ];
   const learned = async (): Promise<string[]> =>
     (await romanaRoutes(lab, 'h1')).filter((line) => /^(10\.0\.0\.0\/8|fd10::\/16) /.test(line));
+  const overBoth = (line: string): boolean => / dev up1\b.* dev up2\b/.test(line);
   /** How often each session has come up so far. */
   const sessions = async (): Promise<string[]> => {
     const { control } = lab.daemons.place('h1', 'frr');
@@ -107,7 +108,9 @@ if (inPrivateNamespaces(import.meta.url)) {
     const packets = await steady(pairs());
     await revive(lab, 'leaf1a');
     for (const host of ['h1', 'h2']) await established(lab, host, 2);
-    await sleep(2_000);
+    // the leaf tells of the networks once it has them from the spine again
+    await eventually('over both again', async () => assert.ok((await learned()).every(overBoth)), 40_000);
+    await sleep(1_000);
     await packets.stopWhole(200);
   });
 
