@@ -19,7 +19,16 @@ import {
   startLab,
   steady,
 } from '../faults/support.ts';
-import { established, killSilently, outages, revive, romanaRoutes, sessionsOf, watchWay } from './support.ts';
+import {
+  established,
+  families,
+  killSilently,
+  outages,
+  revive,
+  romanaRoutes,
+  sessionsOf,
+  watchWay,
+} from './support.ts';
 
 const holdMs = 9_000;
 
@@ -222,7 +231,14 @@ if (inPrivateNamespaces(import.meta.url, { timeoutMs: 400_000 })) {
   });
 
   test('own ranges deleted behind the back of the agent are back, and what BIRD learned outlives agent and server', async () => {
-    const before = await romanaRoutes(lab, 'h1');
+    // The link of the test before came back a moment ago.
+    const before = await eventually('both leaves', async () => {
+      const routes = await romanaRoutes(lab, 'h1');
+      const learned = routes.filter((line) => line.includes('proto bird'));
+      assert.equal(learned.length, families.length);
+      for (const line of learned) assert.match(line, /dev up1.*dev up2/);
+      return routes;
+    });
     for (const line of before.filter((line) => line.startsWith('blackhole'))) {
       const cidr = line.split(' ')[1] ?? '';
       await lab.exec('h1', [
