@@ -77,6 +77,17 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
       });
     }
   };
+  /**
+   * Since when each session is up, once all have been for a while: FRR ends an IPv6 session anew seconds after its start, when a link
+   * has no link-local address.
+   */
+  const steady = async (): Promise<Map<string, number>> => {
+    await until('all sessions are up for ten seconds', async () => {
+      const { sessions } = await speaker.status();
+      return sessions.every(({ state, seconds }) => state === 'established' && (seconds ?? 0) >= 10);
+    });
+    return since((await speaker.status()).sessions);
+  };
   const problemOf = (work: Promise<unknown>): Promise<{ code: string; message: string }> =>
     work.then(
       () => assert.fail('it was taken'),
@@ -141,7 +152,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     await reloadTors(tors);
     await allUp(speaker);
     await learned(texts(own));
-    const before = since((await speaker.status()).sessions);
+    const before = await steady();
     await speaker.apply(intentOf(daemon, { announce: accept }));
     await learned(texts(accept));
     const communities = ['65011:100', '65011:1:2'];
@@ -162,7 +173,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
   });
 
   test('a peer goes and comes back; the others keep their sessions', async () => {
-    const before = since((await speaker.status()).sessions);
+    const before = await steady();
     const whole = intentOf(daemon);
     await speaker.apply({ ...whole, peers: whole.peers.filter(({ name }) => name === 'tor1') });
     await learned([], [tors[1]]);
@@ -228,7 +239,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
 
   test('a file that was broken by hand is made whole by the next apply', async () => {
     const text = readFileSync(config(), 'utf8');
-    const before = since((await speaker.status()).sessions);
+    const before = await steady();
     appendFileSync(config(), '\nneighbor {{{ broken\n');
     await speaker.apply(intentOf(daemon));
     assert.equal(readFileSync(config(), 'utf8'), text);
@@ -236,7 +247,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
   });
 
   test('withdraw takes everything back and keeps the sessions, also over a restart and without memory', async () => {
-    const before = since((await speaker.status()).sessions);
+    const before = await steady();
     await makeSpeaker().withdraw();
     await learned([]);
     assertNoFlap(before, (await speaker.status()).sessions);
