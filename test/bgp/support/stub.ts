@@ -223,7 +223,9 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     const accept = [...own, ...many];
     for (const [index, tor] of tors.entries()) writeTor(tor.place, index === 0 ? 1 : 2, { accept });
     await reloadTors(tors);
-    await allUp(speaker);
+    // A switch that was just started anew may still hold what it knew before.
+    await steady();
+    await pause(3000);
     const intent = intentOf(daemon, { announce: many });
     await speaker.apply(intent);
     await learned(texts(many));
