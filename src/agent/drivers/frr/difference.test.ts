@@ -71,9 +71,8 @@ test('from any intent to any other: it arrives, lists end, filters stay, and a s
       const shell = running(textOf(from));
       const step = difference(show(shell), textOf(to), none);
       if (step === null) return;
-      const wanted = to.peers.map(frrNeighbour);
-      const kept =
-        from.asn === to.asn ? from.peers.map(frrNeighbour).filter((who) => wanted.includes(who)) : [];
+      const wanted = new Set(to.peers.map(frrNeighbour));
+      const kept = from.asn === to.asn ? from.peers.map(frrNeighbour).filter((who) => wanted.has(who)) : [];
       feed(shell, step.commands);
       assert.deepEqual(shell.faults, [], step.commands);
       assert.equal(difference(show(shell), textOf(to), none), null, step.commands);
