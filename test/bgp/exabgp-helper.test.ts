@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { inPrivateNamespaces } from '../support/namespace.ts';
-import { assertNoFlap, since, until } from './support/fabric.ts';
+import { assertNoFlap, steady, until } from './support/fabric.ts';
 import { makeSite } from './support/restart.ts';
 
 /** The process namespace is the test's own. */
@@ -24,7 +24,7 @@ if (inPrivateNamespaces(import.meta.url)) {
   test('the helper is killed: ExaBGP starts it anew, keeps its sessions, and is asked again', async () => {
     const site = await makeSite('exabgp');
     try {
-      const before = since((await site.speaker.status()).sessions);
+      const before = await steady(site.speaker);
       const first = helper();
       assert.ok(first !== undefined);
       process.kill(first, 'SIGKILL');

@@ -310,6 +310,18 @@ export function since(sessions: readonly SpeakerSession[]): Map<string, number> 
   return new Map(sessions.map(({ neighbour, seconds }) => [neighbour, now - (seconds ?? Number.NaN)]));
 }
 
+/**
+ * Since when each session is up, once all have been for a while: FRR ends an IPv6 session anew seconds after its start, when a link has
+ * no link-local address.
+ */
+export async function steady(speaker: Speaker): Promise<Map<string, number>> {
+  await until('all sessions are up for ten seconds', async () => {
+    const { sessions } = await speaker.status();
+    return sessions.every(({ state, seconds }) => state === 'established' && (seconds ?? 0) >= 10);
+  });
+  return since((await speaker.status()).sessions);
+}
+
 export function assertNoFlap(before: Map<string, number>, after: readonly SpeakerSession[]): void {
   const now = since(after);
   assert.deepEqual([...now.keys()].sort(), [...before.keys()].sort());

@@ -21,9 +21,9 @@ import {
   networks,
   own,
   pause,
-  since,
   start,
   startTor,
+  steady,
   stopAll,
   type Tor,
   until,
@@ -76,17 +76,6 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
         throw new Error(`lacks ${lacks.join(' ')}; has besides ${surplus.join(' ')}`, { cause: error });
       });
     }
-  };
-  /**
-   * Since when each session is up, once all have been for a while: FRR ends an IPv6 session anew seconds after its start, when a link
-   * has no link-local address.
-   */
-  const steady = async (): Promise<Map<string, number>> => {
-    await until('all sessions are up for ten seconds', async () => {
-      const { sessions } = await speaker.status();
-      return sessions.every(({ state, seconds }) => state === 'established' && (seconds ?? 0) >= 10);
-    });
-    return since((await speaker.status()).sessions);
   };
   const problemOf = (work: Promise<unknown>): Promise<{ code: string; message: string }> =>
     work.then(
@@ -152,7 +141,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     await reloadTors(tors);
     await allUp(speaker);
     await learned(texts(own));
-    const before = await steady();
+    const before = await steady(speaker);
     await speaker.apply(intentOf(daemon, { announce: accept }));
     await learned(texts(accept));
     const communities = ['65011:100', '65011:1:2'];
@@ -173,7 +162,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
   });
 
   test('a peer goes and comes back; the others keep their sessions', async () => {
-    const before = await steady();
+    const before = await steady(speaker);
     const whole = intentOf(daemon);
     await speaker.apply({ ...whole, peers: whole.peers.filter(({ name }) => name === 'tor1') });
     await learned([], [tors[1]]);
@@ -224,7 +213,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
     for (const [index, tor] of tors.entries()) writeTor(tor.place, index === 0 ? 1 : 2, { accept });
     await reloadTors(tors);
     // A switch that was just started anew may still hold what it knew before.
-    await steady();
+    await steady(speaker);
     await pause(3000);
     const intent = intentOf(daemon, { announce: many });
     await speaker.apply(intent);
@@ -241,7 +230,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
 
   test('a file that was broken by hand is made whole by the next apply', async () => {
     const text = readFileSync(config(), 'utf8');
-    const before = await steady();
+    const before = await steady(speaker);
     appendFileSync(config(), '\nneighbor {{{ broken\n');
     await speaker.apply(intentOf(daemon));
     assert.equal(readFileSync(config(), 'utf8'), text);
@@ -249,7 +238,7 @@ export function stubTests(daemon: 'exabgp' | 'gobgp', { configuration }: { confi
   });
 
   test('withdraw takes everything back and keeps the sessions, also over a restart and without memory', async () => {
-    const before = await steady();
+    const before = await steady(speaker);
     await makeSpeaker().withdraw();
     await learned([]);
     assertNoFlap(before, (await speaker.status()).sessions);
