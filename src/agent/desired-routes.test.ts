@@ -6,7 +6,7 @@ import { formatAddress, formatCidr, parseAddress, parseCidr } from '#core/addres
 import type { HostRouting, NextHop, PlannedRoute } from '#core/routing/index.ts';
 import { planRouting } from '#core/routing/index.ts';
 import { bgp as bgpOf, group, host, input } from '#core/routing/testing.ts';
-import { type Following, nobody } from './bgp/following.ts';
+import { everywhere, type Following, nobody } from './bgp/following.ts';
 import { desiredRoutes } from './desired-routes.ts';
 import type { DesiredRoute, HostFacts } from './ports.ts';
 
@@ -77,7 +77,8 @@ const hopsOf = (route: DesiredRoute | undefined): string[] =>
 
 test('every wanted route stays, over next hops of its own, and over none that is known to be dead while a good one is left', () => {
   fc.assert(
-    fc.property(site, ({ routes, learned, states, following }) => {
+    fc.property(site, fc.boolean(), ({ routes, learned, states, following }, standIn) => {
+      const ways = following === null ? null : { over: following, standIn };
       const routing: HostRouting = {
         name: 'h1',
         kinds: ['l2'],
@@ -88,7 +89,7 @@ test('every wanted route stays, over next hops of its own, and over none that is
         problems: [],
       };
       const facts = factsOf(states);
-      const wanted = desiredRoutes({ routing, facts, following, fenced: false });
+      const wanted = desiredRoutes({ routing, facts, following: ways, fenced: false });
       const all = [...routing.routes, ...(following === null ? [] : routing.learned)];
       assert.deepEqual(
         wanted.map(({ cidr }) => formatCidr(cidr)),
@@ -101,7 +102,9 @@ test('every wanted route stays, over next hops of its own, and over none that is
         const spoken = nextHops.filter(({ to }) => sessions[family].includes(to));
         const left = spoken.length > 0 ? spoken : nextHops;
         const may = new Set(left.map(({ address }) => formatAddress(address)));
-        const got = hopsOf(wanted[n]);
+        const route = wanted[n];
+        assert.equal(route?.kind === 'via' && route.standIn === true, isLearned && standIn);
+        const got = hopsOf(route);
         assert.ok(got.length > 0);
         assert.ok(got.every((one) => may.has(one)));
         const good = left
@@ -113,8 +116,8 @@ test('every wanted route stays, over next hops of its own, and over none that is
         if (good.length > 0) assert.deepEqual(got, good.sort());
       }
       const shuffled = { ...facts, links: facts.links.toReversed() };
-      assert.deepEqual(desiredRoutes({ routing, facts: shuffled, following, fenced: false }), wanted);
-      assert.deepEqual(desiredRoutes({ routing, facts, following, fenced: true }), []);
+      assert.deepEqual(desiredRoutes({ routing, facts: shuffled, following: ways, fenced: false }), wanted);
+      assert.deepEqual(desiredRoutes({ routing, facts, following: ways, fenced: true }), []);
     }),
   );
 });
@@ -150,7 +153,7 @@ test('what is learned goes over as many of the living next hops as the fabric al
       [1, 1, 1, 1],
     ],
   ] as const) {
-    const wanted = desiredRoutes({ routing, facts: factsOf(states), following: nobody, fenced: false });
+    const wanted = desiredRoutes({ routing, facts: factsOf(states), following: everywhere, fenced: false });
     assert.deepEqual(
       wanted.map((route) => hopsOf(route).length),
       ways,

@@ -17,27 +17,28 @@ import {
   formatCidr,
 } from '#core/address/index.ts';
 import type { HostRouting, NextHop, PlannedRoute } from '#core/routing/model.ts';
-import { type Following, overSessions } from './bgp/following.ts';
+import { type Following, overSessions, type Ways } from './bgp/following.ts';
 import type { DesiredRoute, Hop, HostFacts } from './ports.ts';
 
 export interface RoutesInput {
   readonly routing: HostRouting;
   readonly facts: HostFacts;
   /** Null: the host's BGP daemon writes what it learns by itself. */
-  readonly following: Following | null;
+  readonly following: Ways | null;
   readonly fenced: boolean;
 }
 
 export function desiredRoutes({ routing, facts, following, fenced }: RoutesInput): DesiredRoute[] {
-  const learned = following === null ? [] : routing.learned.map((route) => follow(route, following));
+  const learned = following === null ? [] : routing.learned.map((route) => follow(route, following.over));
   const most = routing.bgp?.ecmp ?? Infinity;
   const all = [
-    ...routing.routes.map((route) => ({ route, ways: Infinity })),
-    ...learned.map((route) => ({ route, ways: most })),
+    ...routing.routes.map((route) => ({ route, ways: Infinity, standIn: false })),
+    ...learned.map((route) => ({ route, ways: most, standIn: following?.standIn === true })),
   ].filter(({ route: { why } }) => !fenced || why.kind === 'own');
-  return all.map(({ route: { cidr, nextHops, why }, ways }): DesiredRoute => {
+  return all.map(({ route: { cidr, nextHops, why }, ways, standIn }): DesiredRoute => {
     if (nextHops.length === 0) return { kind: why.kind === 'withdrawn' ? 'unreachable' : 'blackhole', cidr };
-    return { kind: 'via', cidr, hops: hopsOf(reachable(nextHops, facts)).slice(0, ways) };
+    const hops = hopsOf(reachable(nextHops, facts)).slice(0, ways);
+    return { kind: 'via', cidr, hops, ...(standIn ? { standIn } : {}) };
   });
 }
 

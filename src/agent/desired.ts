@@ -20,7 +20,7 @@ import {
 import { segmentOf } from '#core/ipam/index.ts';
 import type { PolicyModel, PolicyNetwork } from '#core/policy/index.ts';
 import type { BgpIntent, Daemon } from '#core/routing/index.ts';
-import { type Following, nobody } from './bgp/following.ts';
+import { everywhere, type Ways } from './bgp/following.ts';
 import { addressProblems, desiredRoutes } from './desired-routes.ts';
 import { GATEWAY4, GATEWAY6, linkName } from './owned.ts';
 import { type Peer, watchedPeers } from './peers.ts';
@@ -51,7 +51,7 @@ export interface DesiredInput {
   readonly mtu: number;
   readonly guardOthers: { readonly 4: boolean; readonly 6: boolean };
   /** Devices that routes may go over; null: this daemon writes what it learns by itself. Default: all of them. */
-  readonly following?: (daemon: Daemon) => Following | null;
+  readonly following?: (daemon: Daemon) => Ways | null;
   /** Default: computed anew. */
   readonly planner?: Planner;
 }
@@ -117,14 +117,14 @@ export function computeDesired(input: DesiredInput): Desired {
   );
   const site = (input.planner ?? planSite)(objects);
   const routing = site.plan.host(input.host);
-  const following = input.following ?? (() => nobody);
+  const following = input.following ?? (() => everywhere);
   const routes =
     routing === undefined
       ? []
       : desiredRoutes({
           routing,
           facts,
-          following: routing.bgp === null ? nobody : following(routing.bgp.daemon),
+          following: routing.bgp === null ? everywhere : following(routing.bgp.daemon),
           fenced: self?.state === 'fenced',
         });
   if (self !== undefined) problems.push(...addressProblems(self, own, facts));

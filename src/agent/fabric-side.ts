@@ -5,7 +5,7 @@
 import type { BgpReport, Problem } from '#contract/model.ts';
 import type { Clock, Log, Timers } from '#core/ports.ts';
 import type { Daemon } from '#core/routing/index.ts';
-import { type Following, nobody } from './bgp/following.ts';
+import { everywhere, type Ways } from './bgp/following.ts';
 import { BgpLoop } from './bgp/loop.ts';
 import { PeerWatch } from './peers.ts';
 import type { KernelFacts, PeerProbe } from './ports.ts';
@@ -73,8 +73,8 @@ export class FabricSide {
     this.#peers?.want(silent ? [] : fabric.watched);
   }
 
-  following(daemon: Daemon): Following | null {
-    return this.#bgp === null ? nobody : this.#bgp.following(daemon);
+  following(daemon: Daemon): Ways | null {
+    return this.#bgp === null ? everywhere : this.#bgp.following(daemon);
   }
 
   get bgp(): BgpReport | null {

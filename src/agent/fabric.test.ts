@@ -143,9 +143,9 @@ test('bgp: the speaker is told the own ranges; a daemon that writes what it lear
 
 test('bgp: where the daemon writes nothing, the networks go over the devices with a session, or all', () => {
   const over = (following: Following): string[] =>
-    routes(desire(site(bgp()), dualHomed(), { following: () => following })).filter((text) =>
-      text.includes('via'),
-    );
+    routes(
+      desire(site(bgp()), dualHomed(), { following: () => ({ over: following, standIn: false }) }),
+    ).filter((text) => text.includes('via'));
   const all = ['10.0.0.0/8 via 192.168.0.254 via 192.168.1.254', 'fd10::/16 via fd98::fe via fd99::fe'];
   assert.deepEqual(over(sessions('leaf1a', 'leaf1b')), all);
   assert.deepEqual(over(sessions('leaf1b')), ['10.0.0.0/8 via 192.168.1.254', 'fd10::/16 via fd98::fe']);
@@ -160,7 +160,9 @@ test('bgp: where the daemon writes nothing, the networks go over the devices wit
 test('bgp: a session over a link that is down is no way', () => {
   const kernel = dualHomed();
   kernel.setUp('up0', false);
-  const desired = desire(site(bgp()), kernel, { following: () => sessions('leaf1a', 'leaf1b') });
+  const desired = desire(site(bgp()), kernel, {
+    following: () => ({ over: sessions('leaf1a', 'leaf1b'), standIn: false }),
+  });
   assert.deepEqual(
     routes(desired).filter((text) => text.includes('via')),
     ['10.0.0.0/8 via 192.168.1.254', 'fd10::/16 via fd98::fe'],

@@ -9,6 +9,11 @@ import { type Address, parseAddress } from '#core/address/index.ts';
 export const ROUTE_PROTOCOL = 82;
 /** Metric of our IPv6 routes (0 would become 1024 anyhow); IPv4 routes have metric 0. */
 export const ROUTE_METRIC6 = 1024;
+/**
+ * Metric of routes that stand in while a daemon with better ones starts anew. Its first byte is what zebra takes for the distance of a
+ * route that it did not make: the greatest, so that every route of its own is better.
+ */
+export const ROUTE_METRIC_STANDIN = 0xff000000 + ROUTE_PROTOCOL;
 /** Names of the links that we make begin with this. The catch-all rules drop what comes from such a link and is not known. */
 export const LINK_PREFIX = 'rom';
 /** Alias of the links that we make: this, the endpoint, and what the driver needs to know its own work again. */

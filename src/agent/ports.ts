@@ -69,8 +69,8 @@ export type DesiredRoute =
       readonly link: string /** node address of the family */;
       readonly source: Address | null;
     }
-  /** Equal cost where there are several; at least one, in any order. */
-  | { readonly kind: 'via'; readonly cidr: Cidr; readonly hops: readonly Hop[] }
+  /** Equal cost where there are several; at least one, in any order. `standIn`: only while nobody has a better one. */
+  | { readonly kind: 'via'; readonly cidr: Cidr; readonly hops: readonly Hop[]; readonly standIn?: true }
   /** Dropped silently: own ranges. */
   | { readonly kind: 'blackhole'; readonly cidr: Cidr }
   /** Answered as unreachable: ranges of hosts that are lost. */

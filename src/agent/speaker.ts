@@ -14,6 +14,8 @@ import type { ApplyResult } from './ports.ts';
 export interface SpeakerCapabilities {
   /** It installs what it learns into the kernel; else the agent does. */
   readonly fib: boolean;
+  /** What it installed stays while it starts anew; else the agent keeps routes of a worse metric beside it. */
+  readonly keepsRoutes: boolean;
   readonly bfd: boolean;
   readonly unnumbered: boolean;
   readonly passwords: boolean;

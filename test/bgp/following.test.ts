@@ -147,7 +147,7 @@ if (inPrivateNamespaces(import.meta.url)) {
           onChange: () => undefined,
         });
         await next.load();
-        assert.deepEqual(next.following(daemon), { 4: ['tor1', 'tor2'], 6: ['tor1', 'tor2'] });
+        assert.deepEqual(next.following(daemon)?.over, { 4: ['tor1', 'tor2'], 6: ['tor1', 'tor2'] });
         next.want(intentOf(daemon, { holdSeconds: 3 }), false, []);
         await until('the daemon is told to be away', () => Promise.resolve(next.report?.up === false));
         next.stop();

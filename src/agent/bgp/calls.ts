@@ -48,7 +48,14 @@ function tooSlow(): RomanaError {
 export function unfitSpeaker(error: unknown): Speaker {
   const { message } = problemOf(error);
   return {
-    capabilities: { fib: true, bfd: false, unnumbered: false, passwords: false, ttlSecurity: false },
+    capabilities: {
+      fib: true,
+      keepsRoutes: true,
+      bfd: false,
+      unnumbered: false,
+      passwords: false,
+      ttlSecurity: false,
+    },
     apply: () => Promise.reject(error instanceof Error ? error : new Error(message)),
     withdraw: () => Promise.resolve(),
     status: () =>

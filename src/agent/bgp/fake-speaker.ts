@@ -20,7 +20,14 @@ export class FakeSpeaker implements Speaker {
   hold: Promise<void> | null = null;
 
   constructor(capabilities: Partial<Speaker['capabilities']> = {}) {
-    const all = { fib: false, bfd: true, unnumbered: true, passwords: true, ttlSecurity: true };
+    const all = {
+      fib: false,
+      keepsRoutes: true,
+      bfd: true,
+      unnumbered: true,
+      passwords: true,
+      ttlSecurity: true,
+    };
     this.capabilities = { ...all, ...capabilities };
   }
 

@@ -17,6 +17,14 @@ export interface Following {
 }
 export const nobody: Following = { 4: [], 6: [] };
 
+/** How the agent routes what the devices announce. */
+export interface Ways {
+  readonly over: Following;
+  /** The daemon routes too, and better, but what it wrote goes while it starts anew. */
+  readonly standIn: boolean;
+}
+export const everywhere: Ways = { over: nobody, standIn: false };
+
 export function isNobody(following: Following): boolean {
   return following[4].length === 0 && following[6].length === 0;
 }

@@ -187,7 +187,7 @@ test('it ends where the last wish is, and on the way asks one thing at a time an
       assert.equal(world.loop.report?.up ?? null, last.none ? null : true);
       for (const other of daemons)
         if (other !== last.daemon) assert.deepEqual(world.speakers[other].announced, [], other);
-      if (announces) assert.deepEqual(world.loop.following(last.daemon)?.[4], devices);
+      if (announces) assert.deepEqual(world.loop.following(last.daemon)?.over[4], devices);
       world.loop.stop();
     }),
     { numRuns: 60 },

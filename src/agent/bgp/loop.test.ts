@@ -311,6 +311,24 @@ test('7 a daemon that was away when another took its place is silenced when it i
   next.stop();
 });
 
+test('5 beside a daemon that writes routes and loses them when it starts anew, the agent stands in, over the sessions', async () => {
+  const frr = new FakeSpeaker({ fib: true, keepsRoutes: false });
+  const { sim, loop, told } = await setup({ speakers: { frr } });
+  loop.want(intentOf({ daemon: 'frr' }), false, []);
+  assert.deepEqual(loop.following('frr'), { over: { 4: [], 6: [] }, standIn: true });
+  await sim.run(5_000);
+  const all = { 4: ['leaf1a', 'leaf1b'], 6: ['leaf1a', 'leaf1b'] };
+  assert.deepEqual(loop.following('frr'), { over: all, standIn: true });
+  frr.down.add('leaf1a');
+  await sim.run(5_000);
+  assert.deepEqual(loop.following('frr')?.over, { 4: ['leaf1b'], 6: ['leaf1b'] });
+  frr.daemon = 'down';
+  await sim.run(5_000);
+  assert.deepEqual(loop.following('frr')?.over, { 4: ['leaf1b'], 6: ['leaf1b'] });
+  assert.equal(told.follow, 2);
+  loop.stop();
+});
+
 test('5 routes stay until a daemon that writes them itself has learned them, in both families', async () => {
   const [bird, gobgp] = [new FakeSpeaker({ fib: true }), new FakeSpeaker()];
   const { sim, loop, told } = await setup({ speakers: { bird, gobgp } });
@@ -320,11 +338,11 @@ test('5 routes stay until a daemon that writes them itself has learned them, in 
   loop.want(intentOf({ daemon: 'bird' }), false, []);
   await sim.run(5_000);
   const over = { 4: ['leaf1a', 'leaf1b'], 6: ['leaf1a', 'leaf1b'] };
-  assert.deepEqual(loop.following('bird'), over);
+  assert.deepEqual(loop.following('bird'), { over, standIn: false });
   bird.prefixesIn = 2;
   for (const leaf of ['leaf1a', 'leaf1b']) bird.down.add(`${leaf}/6`);
   await sim.run(5_000);
-  assert.deepEqual(loop.following('bird'), over);
+  assert.deepEqual(loop.following('bird'), { over, standIn: false });
   bird.down.clear();
   const { follow } = told;
   await sim.run(5_000);
@@ -372,21 +390,21 @@ for (const family of [4, 6] as const) {
     const other = family === 4 ? 6 : 4;
     loop.want(intentOf(), false, []);
     await sim.run(5_000);
-    assert.deepEqual(loop.following('gobgp')?.[family], ['leaf1a', 'leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[family], ['leaf1a', 'leaf1b']);
     speaker.down.add(`leaf1a/${family}`);
     await sim.run(5_000);
-    assert.deepEqual(loop.following('gobgp')?.[family], ['leaf1b']);
-    assert.deepEqual(loop.following('gobgp')?.[other], ['leaf1a', 'leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[family], ['leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[other], ['leaf1a', 'leaf1b']);
     speaker.down.add(`leaf1b/${family}`);
     await sim.run(5_000);
-    assert.deepEqual(loop.following('gobgp')?.[family], ['leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[family], ['leaf1b']);
     speaker.daemon = 'down';
     speaker.down.clear();
     await sim.run(5_000);
-    assert.deepEqual(loop.following('gobgp')?.[family], ['leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[family], ['leaf1b']);
     speaker.daemon = 'up';
     await sim.run(5_000);
-    assert.deepEqual(loop.following('gobgp')?.[family], ['leaf1a', 'leaf1b']);
+    assert.deepEqual(loop.following('gobgp')?.over[family], ['leaf1a', 'leaf1b']);
     assert.equal(told.follow, 3);
     loop.stop();
   });
@@ -401,12 +419,12 @@ test('5 a session over a link carries both families; one that brings no prefix l
   loop.want(intentOf({ peers }), false, []);
   speaker.down.add('leaf1b');
   await sim.run(5_000);
-  assert.deepEqual(loop.following('gobgp'), { 4: ['leaf1a'], 6: ['leaf1a'] });
+  assert.deepEqual(loop.following('gobgp')?.over, { 4: ['leaf1a'], 6: ['leaf1a'] });
   speaker.down.clear();
   speaker.down.add('leaf1a');
   speaker.prefixesIn = 0;
   await sim.run(5_000);
-  assert.deepEqual(loop.following('gobgp'), { 4: ['leaf1a'], 6: ['leaf1a'] });
+  assert.deepEqual(loop.following('gobgp')?.over, { 4: ['leaf1a'], 6: ['leaf1a'] });
   loop.stop();
 });
 
@@ -418,12 +436,12 @@ test('5 what routes follow outlives the agent; a damaged file is as none', async
   loop.stop();
   const next = make();
   await next.load();
-  assert.deepEqual(next.following('gobgp'), { 4: ['leaf1b'], 6: ['leaf1b'] });
+  assert.deepEqual(next.following('gobgp')?.over, { 4: ['leaf1b'], 6: ['leaf1b'] });
   for (const damaged of ['', '{', '[]', 'null', '{"following":7}', '{"daemon":"x","following":{"4":[1]}}']) {
     files.set('bgp.json', damaged);
     const other = make();
     await other.load();
-    assert.deepEqual(other.following('gobgp'), { 4: [], 6: [] }, damaged);
+    assert.deepEqual(other.following('gobgp')?.over, { 4: [], 6: [] }, damaged);
   }
 });
 

@@ -24,7 +24,6 @@ import type { StateFiles } from '../saved-view.ts';
 import type { Speaker, SpeakerStatus } from '../speaker.ts';
 import { Calls, problemOf, unfitSpeaker } from './calls.ts';
 import {
-  type Following,
   followed,
   isNobody,
   learns,
@@ -33,6 +32,7 @@ import {
   notRelieved,
   type SavedBgp,
   savedBgp,
+  type Ways,
 } from './following.ts';
 import { bgpReport } from './report.ts';
 
@@ -101,9 +101,11 @@ export class BgpLoop {
    * Devices over which routes may go, by family; null: this daemon writes its routes itself. One that does, after one that did not, is
    * given the time to learn them.
    */
-  following(daemon: Daemon): Following | null {
-    const { following } = this.#saved;
-    return this.#speaker(daemon).capabilities.fib && isNobody(following) ? null : following;
+  following(daemon: Daemon): Ways | null {
+    const { following: over } = this.#saved;
+    const { fib, keepsRoutes } = this.#speaker(daemon).capabilities;
+    if (fib && !keepsRoutes) return { over, standIn: true };
+    return fib && isNobody(over) ? null : { over, standIn: false };
   }
 
   /** After a pass that reached the kernel whole. `silent`: this host may not speak for its ranges. */
@@ -375,8 +377,9 @@ export class BgpLoop {
 
   #follow({ capabilities }: Speaker, intent: BgpIntent, status: SpeakerStatus): void {
     const last = this.#saved.following;
-    if (capabilities.fib && (isNobody(last) || !learns(status))) return;
-    const following = capabilities.fib ? nobody : followed(last, intent.peers, status);
+    const alone = capabilities.fib && capabilities.keepsRoutes;
+    if (alone && (isNobody(last) || !learns(status))) return;
+    const following = alone ? nobody : followed(last, intent.peers, status);
     if (JSON.stringify(following) === JSON.stringify(this.#saved.following)) return;
     this.#save({ ...this.#saved, following });
     this.#options.log.info({ following }, 'routes follow the BGP sessions');

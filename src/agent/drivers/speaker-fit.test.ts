@@ -31,7 +31,14 @@ const intent: BgpIntent = {
   holdSeconds: 9,
   connectRetrySeconds: 5,
 };
-const none = { fib: false, bfd: false, unnumbered: false, passwords: false, ttlSecurity: false };
+const none = {
+  fib: false,
+  keepsRoutes: true,
+  bfd: false,
+  unnumbered: false,
+  passwords: false,
+  ttlSecurity: false,
+};
 const code = (expected: string) => (error: unknown) => isRomanaError(error) && error.code === expected;
 
 test('what a daemon cannot do is refused, each for itself, with the name of the peer', () => {
@@ -48,7 +55,11 @@ test('what a daemon cannot do is refused, each for itself, with the name of the 
       (error: Error) =>
         code('speaker_unfit')(error) && error.message.includes(word) && error.message.includes('leaf-1'),
     );
-    requireFit('X', { fib: true, bfd: true, unnumbered: true, passwords: true, ttlSecurity: true }, asked);
+    requireFit(
+      'X',
+      { fib: true, keepsRoutes: true, bfd: true, unnumbered: true, passwords: true, ttlSecurity: true },
+      asked,
+    );
   }
 });
 

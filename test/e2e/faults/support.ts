@@ -269,7 +269,10 @@ export async function startStream(
   };
 }
 
-/** Streams between all given pairs in both families; `stop` fails when one packet of them was lost. */
+/**
+ * Streams between all given pairs in both families; `stopWhole` fails when one packet of them was lost. What happens meanwhile may be
+ * over at once: it goes on until so many could be sent.
+ */
 export async function steady(
   pairs: readonly (readonly [string, Pick<Endpoint, 'addresses'>])[],
 ): Promise<{ stopWhole(atLeast: number): Promise<number> }> {
@@ -281,8 +284,10 @@ export async function steady(
       })),
     ),
   );
+  const began = performance.now();
   return {
     async stopWhole(atLeast) {
+      await sleep(Math.max(0, began + atLeast * 10 + 200 - performance.now()));
       const results = await Promise.all(
         streams.map(async ({ what, stream }) => ({ what, ...(await stream.stop()) })),
       );

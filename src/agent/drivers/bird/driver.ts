@@ -42,6 +42,7 @@ export interface BirdOptions {
 
 const capabilities: SpeakerCapabilities = {
   fib: true,
+  keepsRoutes: true,
   bfd: true,
   unnumbered: false,
   passwords: true,

@@ -53,6 +53,7 @@ export interface ExabgpOptions {
 
 const capabilities: SpeakerCapabilities = {
   fib: false,
+  keepsRoutes: false,
   bfd: false,
   unnumbered: false,
   passwords: true,

@@ -33,6 +33,7 @@ export interface FrrOptions {
 
 const able: SpeakerCapabilities = {
   fib: true,
+  keepsRoutes: false,
   bfd: true,
   unnumbered: true,
   passwords: true,

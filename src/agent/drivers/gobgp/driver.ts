@@ -54,6 +54,7 @@ export interface GobgpOptions {
 
 const capabilities: SpeakerCapabilities = {
   fib: false,
+  keepsRoutes: false,
   bfd: false,
   unnumbered: false,
   passwords: true,

@@ -157,6 +157,30 @@ export function driverContract(kernel: string, makeWorld: () => Promise<World>):
     },
   );
 
+  law(
+    'I2 a route that stands in leaves the better one of the same prefix alone, and is no conflict',
+    async (world) => {
+      await world.addForeignRoute('10.2.0.0/16', 'up0');
+      await world.addForeignRoute('fd10:2::/32', 'up0');
+      const before = await world.seenRoutes(false);
+      const routes = world.routes();
+      const want = dualRoutes('up0')
+        .slice(2)
+        .map((route) => (route.kind === 'via' ? { ...route, standIn: true as const } : route));
+      assert.deepEqual(refusals(await routes.apply(want)), []);
+      assert.deepEqual(await routes.foreign(want), []);
+      assert.deepEqual((await routes.apply(want)).changes, []);
+      assert.deepEqual(await world.seenRoutes(true), [
+        '10.1.0.0/16 blackhole',
+        '10.2.0.0/16 via 192.168.0.2',
+        'fd10:1::/32 blackhole',
+        'fd10:2::/32 via fd99::2',
+      ]);
+      await routes.apply([]);
+      assert.deepEqual(await world.seenRoutes(false), before);
+    },
+  );
+
   law('I3 a route that the kernel refuses does not stop the others', async (world) => {
     const result = await world
       .routes()

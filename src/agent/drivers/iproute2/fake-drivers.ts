@@ -3,7 +3,7 @@ import { equalAddress, formatAddress } from '#core/address/index.ts';
 import { delta } from '#core/delta/delta.ts';
 import { isRomanaError, type RomanaError } from '#core/errors.ts';
 import type { KernelFiles } from '../../files.ts';
-import { LINK_GROUP, ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
+import { LINK_GROUP, ROUTE_PROTOCOL } from '../../owned.ts';
 import type {
   ApplyResult,
   Change,
@@ -32,6 +32,7 @@ import {
   foreignRoutes,
   keyedDump,
   keyedRoutes,
+  metricOf,
   routeMatches,
   routeRows,
   routeText,
@@ -255,7 +256,7 @@ function applyRoutes(
           cidr: want.cidr,
           type: want.kind === 'via' || want.kind === 'link' ? 'unicast' : want.kind,
           protocol,
-          metric: want.cidr.address.family === 6 ? ROUTE_METRIC6 : 0,
+          metric: metricOf(want),
           via: only?.via ?? null,
           source: want.kind === 'link' ? want.source : null,
           link: want.kind === 'link' ? want.link : (only?.link ?? null),

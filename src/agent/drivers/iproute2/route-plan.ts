@@ -1,7 +1,7 @@
 /** Which routes are meant and whether one in the kernel is the wanted one: pure decisions from one dump. */
 import { type Address, equalAddress, formatAddress, formatCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
-import { ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
+import { ROUTE_METRIC_STANDIN, ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
 import type { DesiredRoute, ForeignRoute, Hop, ObjectStatus } from '../../ports.ts';
 import type { DumpedRoute } from './dump.ts';
 
@@ -90,7 +90,8 @@ function sameSource(a: Address | null, b: Address | null): boolean {
   return a === null || b === null ? a === b : equalAddress(a, b);
 }
 
-function metricOf(route: DesiredRoute): number {
+export function metricOf(route: DesiredRoute): number {
+  if (route.kind === 'via' && route.standIn === true) return ROUTE_METRIC_STANDIN;
   return route.cidr.address.family === 6 ? ROUTE_METRIC6 : 0;
 }
 
@@ -116,12 +117,13 @@ export function conflictWithForeign(object: string, protocol: string | null, cau
   );
 }
 
-/** Of a dump of the table `main`, whatever the metric. Not the kernel's own: those come with addresses. */
+/** Of a dump of the table `main`, whatever the metric. Not the kernel's own: those come with addresses; nor what is stood in for. */
 export function foreignRoutes(
   desired: readonly DesiredRoute[],
   dump: readonly DumpedRoute[],
 ): ForeignRoute[] {
-  const wanted = new Map(desired.map((route) => [formatCidr(route.cidr), metricOf(route)]));
+  const alone = desired.filter((route) => metricOf(route) !== ROUTE_METRIC_STANDIN);
+  const wanted = new Map(alone.map((route) => [formatCidr(route.cidr), metricOf(route)]));
   return dump.flatMap(({ cidr, protocol, metric, table }): ForeignRoute[] => {
     const ours = wanted.get(formatCidr(cidr));
     if (ours === undefined || protocol === String(ROUTE_PROTOCOL) || table !== 'main') return [];

@@ -3,7 +3,7 @@ import { type Cidr, formatAddress, formatCidr } from '#core/address/index.ts';
 import { delta } from '#core/delta/delta.ts';
 import type { RomanaError } from '#core/errors.ts';
 import type { Runner } from '../../exec.ts';
-import { ROUTE_METRIC6, ROUTE_PROTOCOL } from '../../owned.ts';
+import { ROUTE_PROTOCOL } from '../../owned.ts';
 import type {
   ApplyResult,
   Change,
@@ -22,6 +22,7 @@ import {
   foreignRoutes,
   keyedDump,
   keyedRoutes,
+  metricOf,
   routeMatches,
   routeRows,
   routeText,
@@ -83,7 +84,7 @@ function addition(route: DesiredRoute, verb: 'add' | 'replace', action: Change['
 
 function routeWords(route: DesiredRoute): string[] {
   const cidr = formatCidr(route.cidr);
-  const metric = route.cidr.address.family === 6 ? ['metric', String(ROUTE_METRIC6)] : [];
+  const metric = metricOf(route) === 0 ? [] : ['metric', String(metricOf(route))];
   if (route.kind === 'blackhole' || route.kind === 'unreachable') return [route.kind, cidr, ...metric];
   if (route.kind === 'via') return [cidr, ...hopsWords(route.cidr, route.hops, metric)];
   const scope = route.cidr.address.family === 4 ? ['scope', 'link'] : [];
