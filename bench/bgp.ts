@@ -5,7 +5,7 @@
  *
  *     node bench/bgp.ts [TIMES] [DAEMON…]      kills and changes for each daemon; default: 5, all daemons
  *
- * `frr+default` is FRR on a host that has a default route over both switches besides, as most hosts have.
+ * `frr+alone` is FRR without the routes that the agent keeps beside it (owned.ts: ROUTE_METRIC_STANDIN).
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ import { type Loss, sendOver } from '../test/bgp/support/stream.ts';
 import { furnish, privately } from '../test/support/namespace.ts';
 
 const INSIDE = 'ROMANA_BENCH_NS';
-const everyDaemon = ['bird', 'exabgp', 'gobgp', 'frr', 'frr+default'];
+const everyDaemon = ['bird', 'exabgp', 'gobgp', 'frr', 'frr+alone'];
 const [times = '5', ...names] = process.argv.slice(2);
 const added = [...own, ...cidrs('10.12.0.0/16', 'fd10:12::/32')];
 
@@ -81,7 +81,7 @@ async function measure(title: string): Promise<void> {
   const options: SiteOptions = {
     settleMs: 5000,
     tor: { accept: added },
-    defaultRoute: title.endsWith('+default'),
+    alone: title.endsWith('+alone'),
   };
   console.log(`\n${title}`);
   const site = await makeSite(daemon, options);
@@ -111,7 +111,7 @@ async function measure(title: string): Promise<void> {
   if (site.speaker.capabilities.fib)
     show('  the host sends into the silence for at most', `${loss.longestMs / 1000} s`);
   await site.end();
-  if (!site.speaker.capabilities.bfd || options.defaultRoute === true) return;
+  if (!site.speaker.capabilities.bfd || options.alone === true) return;
   const bfd = { intervalMs: 300, multiplier: 3 };
   const watched = await makeSite(daemon, { tor: { accept: added, bfd }, peer: { bfd } });
   const withBfd = await silence(watched);

@@ -1,6 +1,6 @@
 /**
- * What it costs a stream through a host when its speaker is given something else to announce, or is killed: not one datagram. FRR is
- * not among them: what its death costs is a distribution (bench/bgp.ts).
+ * What it costs a stream through a host when its speaker is given something else to announce, or is killed: not one datagram,
+ * with FRR by the routes that the agent keeps beside it.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { cidrs, own } from './support/fabric.ts';
 import { changed, killed, makeSite } from './support/restart.ts';
 
 if (inPrivateNamespaces(import.meta.url, { timeoutMs: 420_000 })) {
-  for (const daemon of ['bird', 'exabgp', 'gobgp'] as const) {
+  for (const daemon of ['bird', 'frr', 'exabgp', 'gobgp'] as const) {
     test(`${daemon}: another announcement and a kill -9 lose nothing`, async () => {
       const site = await makeSite(daemon);
       try {

@@ -1,6 +1,7 @@
 /** A host with any daemon between the two switches, and the stream through it. For the tests of restarts and for their figures. */
 import { join } from 'node:path';
 import { createSpeaker, speakerPlace, speakerProcesses } from '#agent/drivers/speakers.ts';
+import { ROUTE_METRIC_STANDIN } from '#agent/owned.ts';
 import type { Speaker } from '#agent/speaker.ts';
 import type { Cidr } from '#core/address/index.ts';
 import { isRomanaError } from '#core/errors.ts';
@@ -11,7 +12,6 @@ import { type Netns, removeNetns } from '../../support/namespace.ts';
 import {
   allUp,
   applyUntilUp,
-  cidrs,
   folder,
   intentOf,
   makeUnderlay,
@@ -25,8 +25,6 @@ import {
 } from './fabric.ts';
 import { type Loss, makeFar, Stream } from './stream.ts';
 import { clock, timers } from './stub.ts';
-
-const defaults = cidrs('0.0.0.0/0', '::/0');
 
 export interface Site {
   readonly host: Netns;
@@ -43,7 +41,7 @@ export interface Site {
 
 export async function makeSite(
   daemon: DaemonName,
-  { tor = {}, intent = {}, peer = {}, defaultRoute = false, settleMs = 0 }: SiteOptions = {},
+  { tor = {}, intent = {}, peer = {}, alone = false, settleMs = 0 }: SiteOptions = {},
 ): Promise<Site> {
   const underlay = await makeUnderlay();
   const { host } = underlay;
@@ -57,11 +55,9 @@ export async function makeSite(
     place,
   });
   const wanted = intentOf(daemon, intent, peer);
-  const { fib } = speaker.capabilities;
-  const far = await makeFar(host, underlay.tors, [
-    ...(fib ? [] : networks),
-    ...(defaultRoute ? defaults : []),
-  ]);
+  const { fib, keepsRoutes } = speaker.capabilities;
+  const byAgent = fib && (keepsRoutes || alone) ? [] : networks;
+  const far = await makeFar(host, underlay.tors, byAgent, fib ? ROUTE_METRIC_STANDIN : 1024);
   // The files first, so that the start of the daemon is all that is waited for.
   await speaker.apply(wanted).catch((error: unknown) => {
     if (!(isRomanaError(error) && error.code === 'speaker_unavailable')) throw error;
@@ -95,8 +91,8 @@ export async function makeSite(
 export interface SiteOptions {
   /** Time for the switches to be up before the host's daemon starts. */
   readonly settleMs?: number;
-  /** The host has a default route over both switches besides what its daemon installs, as most hosts have. */
-  readonly defaultRoute?: boolean;
+  /** Without the routes that the agent keeps beside a daemon that loses its own when it starts anew. */
+  readonly alone?: boolean;
   readonly tor?: TorOptions;
   readonly intent?: Partial<BgpIntent>;
   readonly peer?: Parameters<typeof intentOf>[2];

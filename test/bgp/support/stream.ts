@@ -24,7 +24,12 @@ export interface Loss {
 }
 
 /** A namespace behind both switches, and the host's address in its range. `routes`: of the host, over both switches. */
-export async function makeFar(host: Netns, tors: readonly Netns[], routes: readonly Cidr[]): Promise<Netns> {
+export async function makeFar(
+  host: Netns,
+  tors: readonly Netns[],
+  routes: readonly Cidr[],
+  metric: number,
+): Promise<Netns> {
   const ns = await makeNetns('far');
   for (const one of [ns, host]) {
     for (const [path, value] of [
@@ -53,7 +58,7 @@ export async function makeFar(host: Netns, tors: readonly Netns[], routes: reado
     const gateway = (number: number): string =>
       cidr.address.family === 4 ? `172.${16 + number}.11.1` : `fd0${number}:11::1`;
     const hops = [1, 2].flatMap((number) => ['nexthop', 'via', gateway(number), 'dev', `up${number}`]);
-    await host.run(['ip', 'route', 'add', formatCidr(cidr), ...hops]);
+    await host.run(['ip', 'route', 'add', formatCidr(cidr), 'metric', String(metric), ...hops]);
   }
   return ns;
 }
