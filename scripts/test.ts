@@ -1,6 +1,7 @@
 /**
  * Runs all tests and ends with the line `N passed, N failed`. Tests of the pure layers share one process; every other file has its
- * own, two at a time. Fails when a test fails, is skipped, when a file holds no test or does not end.
+ * own, two at a time, and beside them one of those that mostly wait for a protocol's timers. Fails when a test fails, is skipped, when
+ * a file holds no test or does not end.
  *
  *     scripts/test.ts [--full] [PATH…]     only files whose path contains one of PATH
  *
@@ -149,15 +150,21 @@ async function main(): Promise<void> {
     `seed ${seed} (repeat with ROMANA_SEED=${seed}), size ${full ? 'full' : 'slice'}, ${all.length} jobs`,
   );
   const done: Result[] = [];
-  const queue = [...all.entries()];
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+  const [waiting, working] = [true, false].map((waits) =>
+    [...all.entries()].filter(([, { title }]) => title.startsWith('test/bgp/') === waits),
+  ) as [[number, Job][], [number, Job][]];
+  const worker = async (first: [number, Job][], then: [number, Job][]): Promise<void> => {
+    for (let next = first.shift() ?? then.shift(); next !== undefined; next = first.shift() ?? then.shift()) {
       const result = await runJob(next[1], next[0]);
       show(result);
       done.push(result);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(3, Math.max(2, availableParallelism())) }, worker));
+  const lanes = Math.min(3, Math.max(2, availableParallelism()));
+  await Promise.all([
+    worker(waiting, working),
+    ...Array.from({ length: lanes }, () => worker(working, waiting)),
+  ]);
   const lines = done.flatMap((result) => result.lines);
   const passed = lines.filter((line) => line.outcome === 'pass').length;
   const failed = lines.length - passed + missing.length;
