@@ -1,20 +1,13 @@
 /** The devices' side of the sessions. May import core/address. */
-import {
-  type Address,
-  type Cidr,
-  compareCidr,
-  equalCidr,
-  formatAddress,
-  makeAddress,
-} from '../address/index.ts';
+import { type Address, type Cidr, compareCidr, equalCidr } from '../address/index.ts';
 import { isTop, type Tables } from './device.ts';
 import type { BgpFabric } from './fabric.ts';
 import { announcedBy } from './host-bgp.ts';
 import type { BgpNeighbour, DeviceBgpIntent, PlannedRoute } from './model.ts';
 import type { DeviceNode, Site } from './nodes.ts';
 import type { Reaches } from './reach.ts';
-import { byName, insideAny, ofFamily } from './routes.ts';
-import { deviceSessions, hostSessions } from './sessions.ts';
+import { byName, insideAny } from './routes.ts';
+import { deviceSessions, hostSessions, routerId } from './sessions.ts';
 
 /** Exactly `exact`, and everything inside `within`. */
 interface Filter {
@@ -73,7 +66,12 @@ export function deviceIntent(
   );
   return {
     asn,
-    routerId: device.device.routerId ?? routerIdOf(device),
+    routerId:
+      device.device.routerId ??
+      routerId(device.name, [
+        ...device.device.addresses,
+        ...device.ups.flatMap((link) => link.lowerAddresses),
+      ]),
     originate,
     advertise: isTop(site, device)
       ? networks.filter((cidr) => !known.some((own) => equalCidr(own, cidr)))
@@ -171,13 +169,4 @@ function toldUpwards(site: Site, reaches: Reaches, tables: Tables, device: Devic
     .sort(compareCidr)
     .filter((cidr, n, all) => n === 0 || !equalCidr(cidr, all[n - 1]!));
   return { exact, within };
-}
-
-/** Its first IPv4 address on any link; without one, a number out of its name where no address can be (240.0.0.0/4). */
-function routerIdOf({ name, device, ups }: DeviceNode): string {
-  const address = ofFamily([...device.addresses, ...ups.flatMap((link) => link.lowerAddresses)], 4);
-  if (address !== undefined) return formatAddress(address);
-  let hash = 0x811c9dc5;
-  for (const unit of name) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193);
-  return formatAddress(makeAddress(4, 0xf0000000 | (hash >>> 4), 0, 0, 0));
 }

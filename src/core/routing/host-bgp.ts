@@ -1,9 +1,9 @@
 /** What a host's BGP speaker is to do. May import core/address. */
-import { type Cidr, compareCidr, formatAddress, hostRoute, makeAddress } from '../address/index.ts';
+import { type Cidr, compareCidr, hostRoute } from '../address/index.ts';
 import type { BgpIntent, BgpPeer, RoutingProblem } from './model.ts';
 import type { HostNode, Site } from './nodes.ts';
-import { byName, ofFamily } from './routes.ts';
-import { hostSessions } from './sessions.ts';
+import { byName } from './routes.ts';
+import { hostSessions, routerId } from './sessions.ts';
 
 /** Null: it speaks no BGP, or its AS number is not known yet. */
 export function hostIntent(site: Site, self: HostNode, problems: RoutingProblem[]): BgpIntent | null {
@@ -52,7 +52,10 @@ export function hostIntent(site: Site, self: HostNode, problems: RoutingProblem[
   return {
     daemon: bgp.daemon,
     asn,
-    routerId: routerIdOf(self),
+    routerId: routerId(self.name, [
+      ...self.host.addresses,
+      ...self.host.uplinks.flatMap((uplink) => uplink.addresses),
+    ]),
     peers,
     announce: announcedBy(self),
     accept: [...site.networks.map(({ cidr }) => cidr), ...bgp.accept].sort(compareCidr),
@@ -70,13 +73,4 @@ export function announcedBy({ own, granted, fenced, bgp, host }: HostNode): Cidr
   if (fenced || bgp === null) return [];
   const addresses = bgp.announceAddresses ? host.addresses.map(hostRoute) : [];
   return [...own, ...(host.former ?? []), ...granted, ...addresses].sort(compareCidr);
-}
-
-/** Its first IPv4 address; without one, a number out of its name where no address can be (240.0.0.0/4). */
-function routerIdOf({ name, host }: HostNode): string {
-  const address = ofFamily([...host.addresses, ...host.uplinks.flatMap((uplink) => uplink.addresses)], 4);
-  if (address !== undefined) return formatAddress(address);
-  let hash = 0x811c9dc5;
-  for (const unit of name) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193);
-  return formatAddress(makeAddress(4, 0xf0000000 | (hash >>> 4), 0, 0, 0));
 }

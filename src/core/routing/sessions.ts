@@ -1,5 +1,5 @@
 /** Which BGP sessions there are, seen from neither side: both sides' configurations are made of these. May import core/address. */
-import type { Address, Family } from '../address/index.ts';
+import { type Address, type Family, formatAddress, makeAddress } from '../address/index.ts';
 import type { DeviceLink, HostLink, Site } from './nodes.ts';
 import { ofFamily } from './routes.ts';
 
@@ -32,4 +32,13 @@ function numbered(site: Site, lowers: readonly Address[], uppers: readonly Addre
     const upper = ofFamily(uppers, family);
     return lower === undefined || upper === undefined ? [] : [{ families: [family], lower, upper }];
   });
+}
+
+/** Its first IPv4 address; without one, a number out of its name where no address can be (240.0.0.0/4). */
+export function routerId(name: string, addresses: readonly Address[]): string {
+  const address = ofFamily(addresses, 4);
+  if (address !== undefined) return formatAddress(address);
+  let hash = 0x811c9dc5;
+  for (const unit of name) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193);
+  return formatAddress(makeAddress(4, 0xf0000000 | (hash >>> 4), 0, 0, 0));
 }
