@@ -48,6 +48,11 @@ export interface SpeakerStatus {
   readonly problem: string | null;
 }
 
+/** Of a daemon that does not answer, or that the driver does not know. */
+export function notUp(daemon: 'down' | 'unfit', version: string | null, problem: string): SpeakerStatus {
+  return { daemon, version, sessions: [], announced: null, problem };
+}
+
 export interface Speaker {
   readonly capabilities: SpeakerCapabilities;
   /** Throws RomanaError speaker_unavailable when the daemon does not answer: its files are in place all the same. */

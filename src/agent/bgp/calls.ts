@@ -2,7 +2,7 @@
 import type { Problem } from '#contract/model.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Cancel, Timers } from '#core/ports.ts';
-import type { Speaker } from '../speaker.ts';
+import { notUp, type Speaker } from '../speaker.ts';
 
 /** A daemon that has not answered by then is down. */
 const patienceMs = 15_000;
@@ -58,8 +58,7 @@ export function unfitSpeaker(error: unknown): Speaker {
     },
     apply: () => Promise.reject(error instanceof Error ? error : new Error(message)),
     withdraw: () => Promise.resolve(),
-    status: () =>
-      Promise.resolve({ daemon: 'unfit', version: null, sessions: [], announced: null, problem: message }),
+    status: () => Promise.resolve(notUp('unfit', null, message)),
   };
 }
 

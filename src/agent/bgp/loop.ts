@@ -21,7 +21,7 @@ import type { Cancel, Clock, Log, Timers } from '#core/ports.ts';
 import type { Daemon } from '#core/routing/fabric.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
 import type { StateFiles } from '../saved-view.ts';
-import type { Speaker, SpeakerStatus } from '../speaker.ts';
+import { notUp, type Speaker, type SpeakerStatus } from '../speaker.ts';
 import { Calls, problemOf, unfitSpeaker } from './calls.ts';
 import {
   followed,
@@ -337,15 +337,7 @@ export class BgpLoop {
     const before = this.#status;
     const status = await this.#calls
       .limited(() => speaker.status())
-      .catch(
-        (error: unknown): SpeakerStatus => ({
-          daemon: 'down',
-          version: before?.version ?? null,
-          sessions: [],
-          announced: null,
-          problem: problemOf(error).message,
-        }),
-      );
+      .catch((error: unknown) => notUp('down', before?.version ?? null, problemOf(error).message));
     // Meanwhile there may be no speaker any more.
     if (this.#intent?.daemon !== intent.daemon) return;
     this.#status = status;

@@ -1,7 +1,7 @@
 /** What a daemon cannot do is refused before a line of its configuration is written: a session without what was asked for is none. */
-import { RomanaError } from '#core/errors.ts';
+import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
-import type { SpeakerCapabilities, SpeakerPlace } from '../speaker.ts';
+import { notUp, type SpeakerCapabilities, type SpeakerPlace, type SpeakerStatus } from '../speaker.ts';
 
 /** Throws speaker_unfit. */
 export function requireFit(program: string, can: SpeakerCapabilities, intent: BgpIntent): void {
@@ -46,5 +46,19 @@ export function requirePlainPaths({ dir, control }: SpeakerPlace): void {
       'input_invalid',
       `The path ${path} of the BGP daemon must be absolute and made of letters, digits and ./_@+- only.`,
     );
+  }
+}
+
+/** Of a daemon that does not answer. `requireKnown` tells its version, or throws speaker_unfit with what it found. */
+export async function absentStatus(
+  requireKnown: () => Promise<string>,
+  problem: string,
+): Promise<SpeakerStatus> {
+  try {
+    return notUp('down', await requireKnown(), problem);
+  } catch (error) {
+    if (!isRomanaError(error)) throw error;
+    const { version } = (error.details ?? {}) as { version?: string };
+    return notUp('unfit', version ?? null, error.message);
   }
 }

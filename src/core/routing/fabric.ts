@@ -169,3 +169,8 @@ export const bgpDefaults = {
   aggregate: null,
   direct: false,
 } as const satisfies Omit<BgpFabric, 'hostAsn'>;
+
+/** Seconds between keepalives: a third of the hold time (RFC 4271, 10). */
+export function keepaliveOf(holdSeconds: number): number {
+  return Math.max(1, Math.floor(holdSeconds / 3));
+}

@@ -13,10 +13,16 @@ import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Clock } from '#core/ports.ts';
 import type { Runner } from '../../exec.ts';
 import type { Change } from '../../ports.ts';
-import type { Speaker, SpeakerCapabilities, SpeakerPlace, SpeakerStatus } from '../../speaker.ts';
+import {
+  notUp,
+  type Speaker,
+  type SpeakerCapabilities,
+  type SpeakerPlace,
+  type SpeakerStatus,
+} from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
-import { requireFit, requirePlainPaths } from '../speaker-fit.ts';
+import { absentStatus, requireFit, requirePlainPaths } from '../speaker-fit.ts';
 import { readPasswords } from '../speaker-secret.ts';
 import { type BirdMode, birdConfig, fingerprintOf, withoutAnnouncements } from './config.ts';
 import { birdConfigPath } from './processes.ts';
@@ -138,7 +144,7 @@ export function createBirdSpeaker({ run, files, clock, place, mode = 'complete' 
     const base = await ask('show', 'status');
     if (base === null) return await absent();
     const version = versionOf(base);
-    if (version === null || !isKnownVersion(version)) return unfit(version, unknownVersion(version));
+    if (version === null || !isKnownVersion(version)) return notUp('unfit', version, unknownVersion(version));
     const protocols = (await ask('show', 'protocols', 'all', '"romana_*"')) ?? '';
     const routes: string[] = [];
     for (const family of ['4', '6'])
@@ -157,16 +163,7 @@ export function createBirdSpeaker({ run, files, clock, place, mode = 'complete' 
     };
   };
 
-  const absent = async (): Promise<SpeakerStatus> => {
-    try {
-      const version = await requireKnown();
-      return { daemon: 'down', version, sessions: [], announced: null, problem: unavailable(place).message };
-    } catch (error) {
-      if (!isRomanaError(error)) throw error;
-      const { version } = (error.details ?? {}) as { version?: string };
-      return unfit(version ?? null, error.message);
-    }
-  };
+  const absent = (): Promise<SpeakerStatus> => absentStatus(requireKnown, unavailable(place).message);
 
   return {
     capabilities,
@@ -207,8 +204,4 @@ function refused(words: string): RomanaError {
     'speaker_refused',
     `BIRD refused the configuration that Romana wrote for it (${words.slice(0, 300)}); the one before stays in force.`,
   );
-}
-
-function unfit(version: string | null, problem: string): SpeakerStatus {
-  return { daemon: 'unfit', version, sessions: [], announced: null, problem };
 }

@@ -16,12 +16,13 @@ import type { Timers } from '#core/ports.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
 import type { Runner } from '../../exec.ts';
 import type { ApplyResult, Change } from '../../ports.ts';
-import type {
-  Speaker,
-  SpeakerCapabilities,
-  SpeakerPlace,
-  SpeakerSession,
-  SpeakerStatus,
+import {
+  notUp,
+  type Speaker,
+  type SpeakerCapabilities,
+  type SpeakerPlace,
+  type SpeakerSession,
+  type SpeakerStatus,
 } from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
@@ -209,7 +210,7 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
     async status() {
       try {
         known = /exabgp (\S+)/.exec((await question('version')).join(' '))?.[1] ?? null;
-        if (known === null || !known.startsWith('4.')) return unfit(known, unknownVersion(known));
+        if (known === null || !known.startsWith('4.')) return notUp('unfit', known, unknownVersion(known));
         return await statusOf(question, known, intended);
       } catch (error) {
         if (!isRomanaError(error)) throw error;
@@ -226,11 +227,11 @@ export function createExabgpSpeaker({ run, files, timers, place, ask }: ExabgpOp
         okCodes: 'any',
         timeoutMs: 20_000,
       });
-      if (code === 127) return unfit(null, missing().message);
+      if (code === 127) return notUp('unfit', null, missing().message);
       known = /ExaBGP\s*:\s*(\S+)/.exec(stdout)?.[1] ?? null;
     }
-    if (known === null || !known.startsWith('4.')) return unfit(known, unknownVersion(known));
-    return { daemon: 'down', version: known, sessions: [], announced: null, problem: message };
+    if (known === null || !known.startsWith('4.')) return notUp('unfit', known, unknownVersion(known));
+    return notUp('down', known, message);
   }
 }
 
@@ -280,10 +281,6 @@ function lastErrorOf(noLocal: boolean, unread: boolean): string {
   return unread
     ? 'not in the configuration that ExaBGP has read'
     : 'no TCP connection: the device is down, unreachable or has another password';
-}
-
-function unfit(version: string | null, problem: string): SpeakerStatus {
-  return { daemon: 'unfit', version, sessions: [], announced: null, problem };
 }
 
 function unknownVersion(version: string | null): string {

@@ -13,10 +13,16 @@ import { compareCidr, parseCidr } from '#core/address/index.ts';
 import { isRomanaError, RomanaError } from '#core/errors.ts';
 import type { Runner } from '../../exec.ts';
 import type { Change } from '../../ports.ts';
-import type { Speaker, SpeakerCapabilities, SpeakerPlace, SpeakerStatus } from '../../speaker.ts';
+import {
+  notUp,
+  type Speaker,
+  type SpeakerCapabilities,
+  type SpeakerPlace,
+  type SpeakerStatus,
+} from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
-import { requireFit, requirePlainPaths } from '../speaker-fit.ts';
+import { absentStatus, requireFit, requirePlainPaths } from '../speaker-fit.ts';
 import { readPasswords } from '../speaker-secret.ts';
 import { type FrrDialect, frrConfig, withoutAnnouncements } from './config.ts';
 import { difference, networksOf } from './difference.ts';
@@ -162,7 +168,8 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
     const running = await readRunning('bgpd');
     if (running === null) return await absent();
     const version = versionOf(running);
-    if (version === null || !isKnownVersion(version, dialect)) return unfit(version, unknownVersion(version));
+    if (version === null || !isKnownVersion(version, dialect))
+      return notUp('unfit', version, unknownVersion(version));
     const { code, stdout } = await shell('-d', 'bgpd', '-c', 'show bgp neighbors json');
     const text = await files.read(path);
     const other = text === null || difference(running, withoutBfd(text), overlooked) !== null;
@@ -177,16 +184,7 @@ export function createFrrSpeaker({ run, files, place, dialect = 'frr' }: FrrOpti
     };
   };
 
-  const absent = async (): Promise<SpeakerStatus> => {
-    try {
-      const version = await requireKnown();
-      return { daemon: 'down', version, sessions: [], announced: null, problem: unavailable().message };
-    } catch (error) {
-      if (!isRomanaError(error)) throw error;
-      const { version } = (error.details ?? {}) as { version?: string };
-      return unfit(version ?? null, error.message);
-    }
-  };
+  const absent = (): Promise<SpeakerStatus> => absentStatus(requireKnown, unavailable().message);
 
   return {
     capabilities,
@@ -230,8 +228,4 @@ function redacted(words: string, secrets: readonly string[]): string {
   const lines = words.split('\n').filter((line) => line.trim() !== '');
   const plain = lines.map((line) => line.replace(/( password ).*/, '$1…').trim()).join('; ');
   return secrets.reduce((text, secret) => text.replaceAll(secret, '…'), plain).slice(0, 300);
-}
-
-function unfit(version: string | null, problem: string): SpeakerStatus {
-  return { daemon: 'unfit', version, sessions: [], announced: null, problem };
 }

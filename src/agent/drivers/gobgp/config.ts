@@ -11,6 +11,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type Cidr, compareCidr, type Family, formatAddress, formatCidr } from '#core/address/index.ts';
+import { keepaliveOf } from '#core/routing/fabric.ts';
 import type { BgpIntent, BgpPeer } from '#core/routing/model.ts';
 import type { SpeakerPlace } from '../../speaker.ts';
 import { type Passwords, passwordOf } from '../speaker-secret.ts';
@@ -63,7 +64,7 @@ function sessionText(intent: BgpIntent, peer: BgpPeer, address: string, password
     '  [neighbors.timers.config]',
     `    connect-retry = ${intent.connectRetrySeconds}`,
     `    hold-time = ${intent.holdSeconds}`,
-    `    keepalive-interval = ${Math.max(1, Math.floor(intent.holdSeconds / 3))}`,
+    `    keepalive-interval = ${keepaliveOf(intent.holdSeconds)}`,
     ...(peer.local === null
       ? []
       : ['  [neighbors.transport.config]', `    local-address = "${formatAddress(peer.local)}"`]),

@@ -15,12 +15,13 @@ import type { Clock, Timers } from '#core/ports.ts';
 import type { BgpIntent } from '#core/routing/model.ts';
 import type { Runner } from '../../exec.ts';
 import type { ApplyResult, Change } from '../../ports.ts';
-import type {
-  Speaker,
-  SpeakerCapabilities,
-  SpeakerPlace,
-  SpeakerSession,
-  SpeakerStatus,
+import {
+  notUp,
+  type Speaker,
+  type SpeakerCapabilities,
+  type SpeakerPlace,
+  type SpeakerSession,
+  type SpeakerStatus,
 } from '../../speaker.ts';
 import { serially } from '../iproute2/serially.ts';
 import type { SpeakerFiles } from '../speaker-files.ts';
@@ -180,12 +181,12 @@ export function createGobgpSpeaker(options: GobgpOptions): Speaker {
             known === null
               ? 'GoBGP is missing; install the Debian package gobgpd.'
               : `GoBGP ${known} is not one that Romana knows (3.x); install the Debian package gobgpd.`;
-          return { daemon: 'unfit', version: known, sessions: [], announced: null, problem };
+          return notUp('unfit', known, problem);
         }
         return await statusOf(gobgp, known, intended, Math.floor(clock.now() / 1000));
       } catch (error) {
         if (!isRomanaError(error)) throw error;
-        return { daemon: 'down', version: known, sessions: [], announced: null, problem: error.message };
+        return notUp('down', known, error.message);
       }
     },
   };

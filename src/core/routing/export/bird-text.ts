@@ -1,5 +1,6 @@
 /** Pieces of BIRD 2 configuration that hosts and devices share. */
 import { type Cidr, type Family, formatCidr } from '../../address/index.ts';
+import { keepaliveOf } from '../fabric.ts';
 
 /** BIRD's own limit is 64 bytes; the rest is for what is put before and behind. */
 const LONGEST = 44;
@@ -50,7 +51,7 @@ export function ofFamily(family: Family, cidrs: readonly Cidr[]): Cidr[] {
 export function birdTimers(holdSeconds: number, connectRetrySeconds: number): string[] {
   return [
     `hold time ${holdSeconds};`,
-    `keepalive time ${Math.max(1, Math.floor(holdSeconds / 3))};`,
+    `keepalive time ${keepaliveOf(holdSeconds)};`,
     'connect delay time 1;',
     `connect retry time ${connectRetrySeconds};`,
     `error wait time 1, ${Math.max(1, connectRetrySeconds)};`,

@@ -1,5 +1,6 @@
 /** A device's configuration for Arista EOS. */
 import { type Cidr, formatAddress, formatCidr } from '../../address/index.ts';
+import { keepaliveOf } from '../fabric.ts';
 import type { DeviceBgpIntent, DeviceRouting, PlannedRoute } from '../model.ts';
 import { passwordLine } from './device-routes.ts';
 import { type ExportOptions, header } from './header.ts';
@@ -7,9 +8,9 @@ import {
   announcedFrom,
   type FilterEntry,
   families,
-  filterOf,
-  keepaliveOf,
+  filterLines,
   missingLines,
+  needs6,
   prefixText,
   type Session,
   sessionsOf,
@@ -20,22 +21,17 @@ export function eosDevice(routing: DeviceRouting, options: ExportOptions): strin
   const { bgp, device } = routing;
   const { routes, missing } = tableOf(routing);
   const sessions = bgp === null ? [] : sessionsOf(device.name, bgp, 'arista-eos');
-  const has6 = routes.some(({ cidr }) => cidr.address.family === 6) || sessions.some(over6);
   const lines = [
     ...header(routing, 'Arista EOS', options, '!'),
     'ip routing',
-    ...(has6 ? ['ipv6 unicast-routing'] : []),
+    ...(needs6(routes, sessions) ? ['ipv6 unicast-routing'] : []),
     ...missingLines(missing, '!'),
     ...routes.flatMap(routeLines),
-    ...sessions.flatMap(filterLines),
+    ...sessions.flatMap((session) => filterLines(session, listLines)),
     ...(bgp === null ? [] : bgpLines(routing, bgp, sessions, options)),
     '',
   ];
   return lines.join('\n');
-}
-
-function over6({ families: own }: Session): boolean {
-  return own.includes(6);
 }
 
 function routeLines({ cidr, nextHops }: PlannedRoute): string[] {
@@ -48,13 +44,6 @@ function routeLines({ cidr, nextHops }: PlannedRoute): string[] {
 
 function word({ address }: Cidr): 'ip' | 'ipv6' {
   return address.family === 4 ? 'ip' : 'ipv6';
-}
-
-function filterLines(session: Session): string[] {
-  return session.families.flatMap((family) => [
-    ...listLines(family, `${session.id}-in`, filterOf(family, session.accept, session.acceptWithin)),
-    ...listLines(family, `${session.id}-out`, filterOf(family, session.announce, session.announceWithin)),
-  ]);
 }
 
 /** A list of nothing would permit everything. */

@@ -11,6 +11,7 @@ import {
   formatCidr,
   widthOf,
 } from '../../address/index.ts';
+import { keepaliveOf } from '../fabric.ts';
 import { ofFamily } from './bird-text.ts';
 
 /** The last entry: a list is never empty, which FRR would read as "permit everything". */
@@ -79,7 +80,7 @@ export function frrSession(
     ...password,
     ...(session.ttlSecurity ? [`${who} ttl-security hops 1`] : []),
     ...(session.local === null ? [] : [`${who} update-source ${formatAddress(session.local)}`]),
-    `${who} timers ${Math.max(1, Math.floor(holdSeconds / 3))} ${holdSeconds}`,
+    `${who} timers ${keepaliveOf(holdSeconds)} ${holdSeconds}`,
     `${who} timers connect ${connectRetrySeconds}`,
     ...(address === null ? [`${who} capability extended-nexthop`] : []),
   ];

@@ -1,5 +1,6 @@
 /** A device's configuration for Cisco IOS and IOS XE. */
 import { type Cidr, formatAddress, formatCidr, maskOf } from '../../address/index.ts';
+import { keepaliveOf } from '../fabric.ts';
 import type { DeviceBgpIntent, DeviceRouting, PlannedRoute } from '../model.ts';
 import { passwordLine } from './device-routes.ts';
 import { type ExportOptions, header } from './header.ts';
@@ -7,9 +8,9 @@ import {
   announcedFrom,
   type FilterEntry,
   families,
-  filterOf,
-  keepaliveOf,
+  filterLines,
   missingLines,
+  needs6,
   prefixText,
   type Session,
   sessionsOf,
@@ -20,15 +21,12 @@ export function iosDevice(routing: DeviceRouting, options: ExportOptions): strin
   const { bgp, device } = routing;
   const { routes, missing } = tableOf(routing);
   const sessions = bgp === null ? [] : sessionsOf(device.name, bgp, 'cisco-ios');
-  const has6 =
-    routes.some(({ cidr }) => cidr.address.family === 6) ||
-    sessions.some(({ families: own }) => own.includes(6));
   const lines = [
     ...header(routing, 'Cisco IOS', options, '!'),
-    ...(has6 ? ['ipv6 unicast-routing'] : []),
+    ...(needs6(routes, sessions) ? ['ipv6 unicast-routing'] : []),
     ...missingLines(missing, '!'),
     ...routes.flatMap(routeLines),
-    ...sessions.flatMap(filterLines),
+    ...sessions.flatMap((session) => filterLines(session, listLines)),
     ...(bgp === null ? [] : bgpLines(routing, bgp, sessions, options)),
     '',
   ];
@@ -47,13 +45,6 @@ function routeLines({ cidr, nextHops }: PlannedRoute): string[] {
 /** `10.0.0.0 255.0.0.0` */
 function masked({ address, length }: Cidr, between: string): string {
   return `${formatAddress(address)}${between}${formatAddress(maskOf(4, length))}`;
-}
-
-function filterLines(session: Session): string[] {
-  return session.families.flatMap((family) => [
-    ...listLines(family, `${session.id}-in`, filterOf(family, session.accept, session.acceptWithin)),
-    ...listLines(family, `${session.id}-out`, filterOf(family, session.announce, session.announceWithin)),
-  ]);
 }
 
 /** Without numbers, so that an entry that comes or goes is one line. A list of nothing would permit everything. */

@@ -84,6 +84,21 @@ export function missingLines(missing: readonly Cidr[], comment: string): string[
   );
 }
 
-export function keepaliveOf(holdSeconds: number): number {
-  return Math.max(1, Math.floor(holdSeconds / 3));
+/** With the two lists of a session's filters in the words of a maker. */
+export function filterLines(
+  session: Session,
+  listLines: (family: Family, name: string, entries: readonly FilterEntry[]) => string[],
+): string[] {
+  return session.families.flatMap((family) => [
+    ...listLines(family, `${session.id}-in`, filterOf(family, session.accept, session.acceptWithin)),
+    ...listLines(family, `${session.id}-out`, filterOf(family, session.announce, session.announceWithin)),
+  ]);
+}
+
+/** IPv6 has to be switched on. */
+export function needs6(routes: readonly PlannedRoute[], sessions: readonly Session[]): boolean {
+  return (
+    routes.some(({ cidr }) => cidr.address.family === 6) ||
+    sessions.some(({ families: own }) => own.includes(6))
+  );
 }
