@@ -9,6 +9,7 @@ import type { Speaker } from '../speaker.ts';
 import { silent } from '../testing.ts';
 import { FakeSpeaker } from './fake-speaker.ts';
 import { BgpLoop } from './loop.ts';
+import { intentOf as anIntent, peerOf } from './testing.ts';
 
 const ranges = ['10.1.0.0/16', '10.2.0.0/16', 'fd10:1::/32'].map(parseCidr);
 const devices = ['leaf1a', 'leaf1b'];
@@ -24,31 +25,8 @@ const wish = fc.record({
 type Wish = typeof wish extends fc.Arbitrary<infer T> ? T : never;
 
 function intentOf({ daemon, announce }: Wish): BgpIntent {
-  return {
-    daemon,
-    asn: 65101,
-    routerId: '192.0.2.1',
-    peers: devices.map((name, n) => ({
-      name,
-      address: parseAddress(`192.0.2.${n + 1}`),
-      local: null,
-      link: null,
-      asn: 65001,
-      families: [4, 6],
-      passwordFile: null,
-      ttlSecurity: false,
-      bfd: null,
-      maxPrefixes: null,
-    })),
-    announce,
-    accept: [],
-    acceptDefault: false,
-    communities: [],
-    ecmp: 8,
-    gracefulRestartSeconds: 120,
-    holdSeconds: 9,
-    connectRetrySeconds: 5,
-  };
+  const peers = devices.map((name, n) => peerOf(name, { address: parseAddress(`192.0.2.${n + 1}`) }));
+  return anIntent({ daemon, peers, announce });
 }
 
 class World {

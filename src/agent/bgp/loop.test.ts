@@ -2,47 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cidr } from '#core/address/index.ts';
-import { formatCidr, parseAddress, parseCidr } from '#core/address/index.ts';
+import { formatCidr, parseCidr } from '#core/address/index.ts';
 import type { Daemon } from '#core/routing/fabric.ts';
-import type { BgpIntent, BgpPeer } from '#core/routing/model.ts';
 import { Simulator } from '../../../test/simulation/simulator.ts';
 import { silent } from '../testing.ts';
 import { FakeSpeaker } from './fake-speaker.ts';
 import { BgpLoop } from './loop.ts';
-
-function peerOf(name: string, more: Partial<BgpPeer> = {}): BgpPeer {
-  return {
-    name,
-    address: parseAddress('192.0.2.1'),
-    local: null,
-    link: null,
-    asn: 65001,
-    families: [4, 6],
-    passwordFile: null,
-    ttlSecurity: false,
-    bfd: null,
-    maxPrefixes: null,
-    ...more,
-  };
-}
-
-function intentOf(more: Partial<BgpIntent> = {}): BgpIntent {
-  return {
-    daemon: 'gobgp',
-    asn: 65101,
-    routerId: '192.168.0.1',
-    peers: [peerOf('leaf1a'), peerOf('leaf1b')],
-    announce: [parseCidr('10.1.0.0/16'), parseCidr('fd10:1::/32')],
-    accept: [],
-    acceptDefault: false,
-    communities: [],
-    ecmp: 8,
-    gracefulRestartSeconds: 120,
-    holdSeconds: 9,
-    connectRetrySeconds: 5,
-    ...more,
-  };
-}
+import { intentOf, peerOf } from './testing.ts';
 
 const texts = (cidrs: readonly Cidr[]): string[] => cidrs.map(formatCidr);
 
